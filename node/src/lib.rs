@@ -1,0 +1,1 @@
+//! The bundled node: a durable ZAB replicated store that speaks the ZooKeeper client protocol.

@@ -1,0 +1,3 @@
+//! The bundled node as a program of its own.
+
+fn main() {}

@@ -1,0 +1,45 @@
+//! Checks of the recorded history: linearizability, lost writes, convergence.
+
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::Verdict;
+
+/// To which class a check belongs: it decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// A promise of the system about data; broken = exit 1.
+    Safety,
+    /// A limit that the plan sets; missed = exit 4.
+    Objective,
+    /// What a meaningful run needs (load, faults that landed); missing = unknown, exit 3.
+    Assumption,
+}
+
+/// What one check concluded: a line of the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckResult {
+    /// The assertion as written (`detect.first p99 <= 1500ms`) or the check's name.
+    pub name: String,
+    /// Its class.
+    pub class: Class,
+    /// The conclusion.
+    pub verdict: Verdict,
+    /// The limit, for people; empty if there is none.
+    pub limit: String,
+    /// What was measured, for people.
+    pub measured: String,
+    /// Why it failed or is unknown; empty when passed.
+    pub reason: String,
+}
+
+/// The part of a history that proves a violation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The key on which it happened.
+    pub key: String,
+    /// The operations that cannot be ordered, as indices into `History::operations`.
+    pub operations: Vec<usize>,
+    /// Why no order explains them, in a sentence.
+    pub sentence: String,
+}

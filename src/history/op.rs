@@ -1,0 +1,166 @@
+//! Operations of a history: what a client asked, when, and what it learned.
+
+use std::fmt;
+
+use crate::clock::Nanos;
+use crate::id::{NodeId, ProcessId};
+
+/// A register's value. Absent (never written, or deleted) is [`Value::NIL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Value(pub i64);
+
+/// A key, as an index into [`History::keys`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub u32);
+
+/// What a client asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Return the value.
+    Read,
+    /// Replace the value.
+    Write(Value),
+    /// Replace the value if it is `from`.
+    Cas {
+        /// The value that must be there.
+        from: Value,
+        /// The value to put instead.
+        to: Value,
+    },
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// It happened.
+    Ok,
+    /// It certainly did not happen. A failed CAS is an observation: the value was not `from`.
+    Fail,
+    /// Nobody knows: it may take effect at any later time, or never.
+    Info,
+}
+
+/// One operation of a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// Who asked.
+    pub process: ProcessId,
+    /// Of which register.
+    pub key: KeyId,
+    /// What.
+    pub action: Action,
+    /// When it was invoked.
+    pub invoked: Nanos,
+    /// When it completed; [`Nanos::MAX`] for an operation without completion. An `info` has the
+    /// time at which the client gave up, which bounds nothing.
+    pub completed: Nanos,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The value seen: by an ok read, or by a failed CAS whose system reports it.
+    pub seen: Option<Value>,
+    /// When the pacer meant to start it (open-loop latency counts from here).
+    pub intended: Option<Nanos>,
+    /// The node that was asked.
+    pub node: Option<NodeId>,
+    /// The store's version of the value written or seen, if the reply carried one.
+    pub version: Option<i64>,
+    /// The error of a fail or info, as an index into [`History::errors`].
+    pub error: Option<u32>,
+}
+
+/// All operations of a run with the tables that their ids point into.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// Names of keys, in the order of first appearance.
+    pub keys: Vec<String>,
+    /// Texts of errors, in the order of first appearance.
+    pub errors: Vec<String>,
+    /// In the order of invocation.
+    pub operations: Vec<Operation>,
+}
+
+impl Value {
+    /// Absent: `null` in a history file. No recorded value may equal it.
+    pub const NIL: Self = Self(i64::MIN);
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::NIL {
+            f.write_str("nil")
+        } else {
+            write!(f, "{}", self.0)
+        }
+    }
+}
+
+impl Action {
+    /// The word in history files: `read`, `write`, `cas`.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write(_) => "write",
+            Self::Cas { .. } => "cas",
+        }
+    }
+
+    /// Whether it can change the value.
+    #[must_use]
+    pub const fn is_update(&self) -> bool {
+        !matches!(self, Self::Read)
+    }
+}
+
+impl Outcome {
+    /// The word in history files: `ok`, `fail`, `info`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Fail => "fail",
+            Self::Info => "info",
+        }
+    }
+}
+
+impl Operation {
+    /// The instant from which its latency counts.
+    #[must_use]
+    pub fn latency_origin(&self) -> Nanos {
+        self.intended
+            .map_or(self.invoked, |intended| intended.min(self.invoked))
+    }
+
+    /// Whether it is an update that was acknowledged.
+    #[must_use]
+    pub fn is_acknowledged_update(&self) -> bool {
+        self.outcome == Outcome::Ok && self.action.is_update()
+    }
+}
+
+impl History {
+    /// The name of a key.
+    #[must_use]
+    pub fn key_name(&self, key: KeyId) -> &str {
+        self.keys.get(key.0 as usize).map_or("?", String::as_str)
+    }
+
+    /// The text of an operation's error, if it has one.
+    #[must_use]
+    pub fn error_text(&self, operation: &Operation) -> Option<&str> {
+        self.errors
+            .get(operation.error? as usize)
+            .map(String::as_str)
+    }
+
+    /// How many operations ended in each way: ok, fail, info.
+    #[must_use]
+    pub fn outcomes(&self) -> [usize; 3] {
+        let mut counts = [0; 3];
+        for operation in &self.operations {
+            counts[operation.outcome as usize] += 1;
+        }
+        counts
+    }
+}
