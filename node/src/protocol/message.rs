@@ -1,6 +1,6 @@
 //! What nodes say to each other.
 //!
-//! A [`Frame`] is what travels whole over a connection; `wire` gives its bytes. A network
+//! A [`Frame`] is what travels whole over a connection; [`super::wire`] gives its bytes. A network
 //! that harms us may lose any frame inside a living connection, so there are two kinds: greetings,
 //! pings and votes are repeated until they are answered or out of date; everything that has an
 //! order is a [`Message`] inside a [`Segment`], which `stream` numbers, acknowledges and

@@ -6,4 +6,5 @@
 
 pub mod io;
 pub mod message;
+pub mod wire;
 pub mod zxid;
