@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod exit;
 pub mod id;
+pub mod ready;
 pub mod seed;
 pub mod verdict;
 
@@ -17,4 +18,8 @@ pub mod check;
 pub mod cluster;
 pub mod measure;
 
+pub mod system;
+pub mod workload;
+
+pub mod load;
 pub mod results;
