@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod exit;
 pub mod id;
+mod registry;
 pub mod seed;
 pub mod verdict;
 
@@ -17,4 +18,7 @@ pub mod check;
 pub mod cluster;
 pub mod measure;
 
+pub mod fault;
+
+pub mod plan;
 pub mod results;
