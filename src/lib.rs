@@ -18,3 +18,5 @@ pub mod cluster;
 pub mod measure;
 
 pub mod results;
+
+pub mod report;
