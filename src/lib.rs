@@ -26,3 +26,5 @@ pub mod workload;
 pub mod load;
 pub mod plan;
 pub mod results;
+
+pub mod report;

@@ -1,0 +1,68 @@
+//! Percentiles of few samples, and the latency of one operation.
+//!
+//! Few samples (one per trial) are ranked exactly; many (one per operation) go to histograms.
+
+use crate::clock::Nanos;
+use crate::history::Operation;
+
+/// Samples in ascending order.
+#[derive(Debug, Clone)]
+pub(super) struct Ranked(Vec<f64>);
+
+impl Ranked {
+    pub(super) fn new(samples: &[f64]) -> Self {
+        let mut sorted: Vec<f64> = samples.iter().copied().filter(|s| !s.is_nan()).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        Self(sorted)
+    }
+
+    /// The smallest sample that is not exceeded by a share `quantile` (0 to 1) of the samples:
+    /// nearest rank, so that every figure shown was really measured.
+    pub(super) fn at(&self, quantile: f64) -> Option<f64> {
+        let rank = (quantile * self.0.len() as f64).ceil() as usize;
+        self.0.get(rank.clamp(1, self.0.len().max(1)) - 1).copied()
+    }
+
+    pub(super) fn max(&self) -> Option<f64> {
+        self.0.last().copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// From the instant it was meant to start to its completion; an operation that never completed
+/// has the time-out, the least it can have taken.
+pub(super) fn latency(operation: &Operation, timeout: Nanos) -> Nanos {
+    if operation.completed == Nanos::MAX {
+        timeout
+    } else {
+        operation.completed - operation.latency_origin()
+    }
+}
+
+/// When an operation was over, for charts: its completion, or the end of its client's patience.
+pub(super) fn over(operation: &Operation, timeout: Nanos) -> Nanos {
+    if operation.completed == Nanos::MAX {
+        operation.latency_origin() + timeout
+    } else {
+        operation.completed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_always_a_sample() {
+        let ranked = Ranked::new(&[30.0, 10.0, 20.0]);
+        assert_eq!(ranked.at(0.0), Some(10.0));
+        assert_eq!(ranked.at(0.5), Some(20.0));
+        assert_eq!(ranked.at(0.99), Some(30.0));
+        assert_eq!(ranked.max(), Some(30.0));
+        assert_eq!(Ranked::new(&[]).at(0.5), None);
+        assert_eq!(Ranked::new(&[f64::NAN]).len(), 0);
+    }
+}
