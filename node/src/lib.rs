@@ -1,1 +1,6 @@
 //! The bundled node: a durable ZAB replicated store that speaks the ZooKeeper client protocol.
+
+pub mod clock;
+pub mod jute;
+pub mod siphash;
+pub mod state;
