@@ -2,5 +2,7 @@
 
 pub mod clock;
 pub mod jute;
+pub mod protocol;
 pub mod siphash;
 pub mod state;
+pub mod storage;
