@@ -8,8 +8,19 @@
 //! Everything a [`Plan`] holds is valid: names are bound before they are used, nodes exist,
 //! shares add up, every wait has a limit.
 
+mod diagnostic;
+mod document;
+mod not_built;
+mod read;
+mod read_steps;
+mod resolve;
+mod scope;
+mod sections;
 mod steps;
+mod timeline;
+mod yaml;
 
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use steps::{
     Action, Awaited, Each, Healed, Order, Otherwise, Repeat, Rounds, State, Step, WaitFor,
 };
@@ -19,6 +30,7 @@ pub use crate::fault::{DurationSpec, Selector};
 use std::collections::BTreeMap;
 
 use crate::clock::Nanos;
+use crate::measure::Assertion;
 
 /// One plan, valid throughout.
 #[derive(Debug, Clone, PartialEq)]
@@ -155,10 +167,12 @@ pub struct ProbeSpec {
 }
 
 /// One line of `expect:`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Expectation {
     /// As written.
     pub text: String,
+    /// What it says.
+    pub assertion: Assertion,
     /// Its line in the plan, from 1.
     pub line: usize,
 }
