@@ -14,6 +14,7 @@ pub mod verdict;
 pub mod history;
 
 pub mod link;
+pub mod model;
 
 pub mod check;
 pub mod cluster;
