@@ -1,8 +1,10 @@
 //! The bundled node: a durable ZAB replicated store that speaks the ZooKeeper client protocol.
 
+pub mod client;
 pub mod clock;
 pub mod jute;
 pub mod protocol;
 pub mod siphash;
 pub mod state;
 pub mod storage;
+pub mod trace;
