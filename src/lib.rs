@@ -12,6 +12,7 @@ pub mod verdict;
 pub mod history;
 
 pub mod link;
+pub mod model;
 
 pub mod check;
 pub mod cluster;

@@ -1,5 +1,7 @@
 //! Checks of the recorded history: linearizability, lost writes, convergence.
 
+pub mod linearizable;
+
 use serde::{Deserialize, Serialize};
 
 use crate::verdict::Verdict;

@@ -1,0 +1,313 @@
+//! Linearizability of registers: does one order of the operations, consistent with real time,
+//! explain everything that the clients saw?
+//!
+//! A history is linearizable if the part of each key is (Horn & Kroening, "Faster linearizability
+//! checking via P-compositionality", 2015). Each key goes through two layers: [`zones`] decide in
+//! near-linear time where written values are unique; the bounded [`search`] takes the rest. What
+//! neither decides is *undecided*, with the reason, and never a pass.
+//!
+//! *Initial value*: what a key holds before its first operation. What setup wrote is part of the
+//! history like any other operation.
+
+mod evidence;
+#[cfg(test)]
+mod oracle;
+mod search;
+mod segments;
+mod shrink;
+mod values;
+mod zones;
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{CheckResult, Class, Evidence};
+use crate::clock::Nanos;
+use crate::history::{History, Operation, Outcome, Value};
+use crate::model::Register;
+use crate::verdict::Verdict;
+use zones::{Answer, Unsure};
+
+/// How much the check may spend.
+#[derive(Clone, Copy)]
+pub struct Budget<'a> {
+    /// Steps of the search for one key; a step tries one operation, about 100 ns.
+    pub steps: u64,
+    /// Configurations that the search for one key may hold at once, about 100 bytes each.
+    pub configurations: usize,
+    /// Threads to share the keys between; 1 = only the caller's.
+    pub threads: usize,
+    /// Asked now and then; `true` = give up what is not decided yet.
+    pub is_over: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// What the check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Linearizability {
+    /// Pass only if every key was decided.
+    pub verdict: Verdict,
+    /// How many keys were looked at.
+    pub keys: usize,
+    /// How many operations were looked at.
+    pub operations: usize,
+    /// How many keys are certainly not linearizable.
+    pub violations: usize,
+    /// The keys that could not be decided.
+    pub undecided: Vec<Undecided>,
+    /// Why the first violating key is not linearizable.
+    pub evidence: Option<Evidence>,
+}
+
+/// A key that could not be decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecided {
+    /// Its name.
+    pub key: String,
+    /// Why, and how far the search came.
+    pub reason: String,
+}
+
+/// Later than every instant: an operation of unknown outcome may take effect at any time.
+const NEVER: u64 = u64::MAX;
+
+/// Histories below this many operations are not worth a thread.
+const PARALLEL_FROM: usize = 20_000;
+
+/// The operations of one key.
+#[derive(Debug, Clone, Copy)]
+struct KeyHistory<'a> {
+    operations: &'a [Operation],
+    /// Those of the key, in the order of invocation.
+    indices: &'a [u32],
+    initial: Value,
+}
+
+/// What is known about one key.
+enum KeyAnswer {
+    Ok,
+    Illegal(Evidence),
+    Undecided(String),
+}
+
+/// Whether `history` is linearizable, key by key, for `register`s.
+///
+/// Reads without a value and failed writes say nothing and are left out; so is nothing else.
+#[must_use]
+pub fn check(history: &History, register: &Register, budget: &Budget<'_>) -> Linearizability {
+    let partition = Partition::of(history);
+    let keys: Vec<KeyHistory<'_>> = (0..history.keys.len())
+        .map(|key| KeyHistory {
+            operations: &history.operations,
+            indices: partition.indices(key),
+            initial: register.initial,
+        })
+        .collect();
+    let answers = answers(history, &keys, budget);
+    let mut result = Linearizability {
+        verdict: Verdict::Pass,
+        keys: keys.iter().filter(|key| !key.indices.is_empty()).count(),
+        operations: history.operations.len(),
+        violations: 0,
+        undecided: Vec::new(),
+        evidence: None,
+    };
+    for (key, answer) in answers.into_iter().enumerate() {
+        match answer {
+            KeyAnswer::Ok => {}
+            KeyAnswer::Illegal(evidence) => {
+                result.violations += 1;
+                result.evidence.get_or_insert(evidence);
+            }
+            KeyAnswer::Undecided(reason) => result.undecided.push(Undecided {
+                key: history.keys[key].clone(),
+                reason,
+            }),
+        }
+    }
+    if result.violations > 0 {
+        result.verdict = Verdict::Fail;
+    } else if !result.undecided.is_empty() || result.observations(history) == 0 {
+        result.verdict = Verdict::Unknown;
+    }
+    result
+}
+
+impl Linearizability {
+    /// As a line of the report.
+    #[must_use]
+    pub fn result(&self) -> CheckResult {
+        let reason = match (&self.evidence, self.undecided.first()) {
+            (Some(evidence), _) => evidence.sentence.clone(),
+            (None, Some(first)) => {
+                let more = match self.undecided.len() - 1 {
+                    0 => String::new(),
+                    more => format!(" (and {more} more keys)"),
+                };
+                format!("key {}: {}{more}", first.key, first.reason)
+            }
+            (None, None) if self.verdict == Verdict::Unknown => {
+                "no completed operation observed anything".to_owned()
+            }
+            (None, None) => String::new(),
+        };
+        let violations = match self.violations {
+            0 => String::new(),
+            1 => "1 key violated, ".to_owned(),
+            n => format!("{n} keys violated, "),
+        };
+        CheckResult {
+            name: "linearizable".to_owned(),
+            class: Class::Safety,
+            verdict: self.verdict,
+            limit: String::new(),
+            measured: format!(
+                "{violations}{} operations on {} key{}",
+                self.operations,
+                self.keys,
+                if self.keys == 1 { "" } else { "s" }
+            ),
+            reason,
+        }
+    }
+
+    /// Operations that a wrong system could have got wrong.
+    fn observations(&self, history: &History) -> usize {
+        let operations = history.operations.iter();
+        operations.filter(|o| o.outcome != Outcome::Info).count()
+    }
+}
+
+impl Budget<'static> {
+    /// No limit of time: `steps` and `configurations` alone decide, so that the same history gets
+    /// the same answer everywhere.
+    #[must_use]
+    pub const fn without_clock(threads: usize) -> Self {
+        Self {
+            steps: 50_000_000,
+            configurations: 1_000_000,
+            threads,
+            is_over: &|| false,
+        }
+    }
+}
+
+impl fmt::Debug for Budget<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget")
+            .field("steps", &self.steps)
+            .field("configurations", &self.configurations)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> KeyHistory<'a> {
+    /// The operations with their indices in the history, in the order of invocation.
+    fn iter(&self) -> impl Iterator<Item = (u32, &'a Operation)> + Clone + use<'a> {
+        let operations = self.operations;
+        let indices = self.indices.iter();
+        indices.map(move |index| (*index, &operations[*index as usize]))
+    }
+}
+
+/// The answer of every key, in the order of keys.
+fn answers(history: &History, keys: &[KeyHistory<'_>], budget: &Budget<'_>) -> Vec<KeyAnswer> {
+    let threads = budget.threads.min(keys.len());
+    if threads <= 1 || history.operations.len() < PARALLEL_FROM {
+        return (keys.iter().map(|key| answer(history, key, budget))).collect();
+    }
+    // Keys are handed out one by one: some are much larger than others.
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(key) = keys.get(number) else {
+                return done;
+            };
+            done.push((number, answer(history, key, budget)));
+        }
+    };
+    let mut all = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut all = work();
+        for other in others {
+            match other.join() {
+                Ok(done) => all.extend(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    });
+    all.sort_unstable_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// Zones first, then the search.
+fn answer(history: &History, key: &KeyHistory<'_>, budget: &Budget<'_>) -> KeyAnswer {
+    match zones::judge(key) {
+        Answer::Ok => KeyAnswer::Ok,
+        Answer::Illegal(clash) => KeyAnswer::Illegal(evidence::of_clash(history, key, &clash)),
+        Answer::Undecided(unsure) => match search::search(key, budget) {
+            search::Found::Order => KeyAnswer::Ok,
+            search::Found::Stuck(stuck) => {
+                KeyAnswer::Illegal(shrink::evidence(history, key, stuck, budget))
+            }
+            search::Found::GaveUp(limit) => KeyAnswer::Undecided(format!("{unsure}, and {limit}")),
+        },
+    }
+}
+
+impl fmt::Display for Unsure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repeated(value) => write!(f, "value {value} was written more than once"),
+            Self::Blind(1) => f.write_str("a failed cas hides the value that it saw"),
+            Self::Blind(count) => {
+                write!(f, "{count} failed cas hide the values that they saw")
+            }
+        }
+    }
+}
+
+/// Indices of operations grouped by key, in one allocation.
+#[derive(Debug)]
+struct Partition {
+    /// Where the group of each key begins; one more at the end.
+    begins: Vec<u32>,
+    indices: Vec<u32>,
+}
+
+impl Partition {
+    /// Groups by counting: two passes, order kept.
+    fn of(history: &History) -> Self {
+        debug_assert!(
+            history.operations.len() < u32::MAX as usize,
+            "ids are 32 bits"
+        );
+        let mut begins = vec![0_u32; history.keys.len() + 1];
+        for operation in &history.operations {
+            begins[operation.key.0 as usize + 1] += 1;
+        }
+        for key in 1..begins.len() {
+            begins[key] += begins[key - 1];
+        }
+        let mut next = begins.clone();
+        let mut indices = vec![0; history.operations.len()];
+        for (index, operation) in (0..).zip(&history.operations) {
+            let slot = &mut next[operation.key.0 as usize];
+            indices[*slot as usize] = index;
+            *slot += 1;
+        }
+        Self { begins, indices }
+    }
+
+    fn indices(&self, key: usize) -> &[u32] {
+        &self.indices[self.begins[key] as usize..self.begins[key + 1] as usize]
+    }
+}
+
+/// An instant for comparisons: 0 is before everything, [`NEVER`] after everything.
+const fn tick(time: Nanos) -> u64 {
+    time.0.saturating_add(1)
+}

@@ -1,0 +1,365 @@
+//! Zones and search against brute force on small random histories.
+//!
+//! Brute force tries every order of the operations that is consistent with real time. The
+//! environment variable `CHAOS_CHECK_CASES` sets the number of histories.
+
+use super::search::{Found, Items};
+use super::zones::{self, Answer, Unsure};
+use super::{Budget, KeyHistory, NEVER, check, search, shrink, tick};
+use crate::clock::Nanos;
+use crate::history::{Action, FixedSet, Header, History, KeyId, Operation, Outcome, Value, encode};
+use crate::id::ProcessId;
+use crate::model::{Call, Model, Register};
+use crate::seed::{Seed, Stream};
+
+const CASES: u64 = 200_000;
+
+/// What kind of history is drawn.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    operations: usize,
+    /// Values are drawn from so few, instead of being unique.
+    values: Option<u64>,
+    /// Failed CASes may hide what they saw.
+    has_blind: bool,
+    /// Times are drawn below this: small = many equal ones.
+    horizon: u64,
+}
+
+/// An operation as brute force sees it.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    call: Call,
+    invoked: u64,
+    returned: u64,
+    is_optional: bool,
+}
+
+/// Whether some order of `steps` from the value `initial` exists.
+fn has_order(steps: &[Step], initial: Value) -> bool {
+    fn place(steps: &[Step], left: u32, value: Value, seen: &mut FixedSet<(u32, Value)>) -> bool {
+        let rest = || (0..steps.len()).filter(|at| left & (1 << at) != 0);
+        if rest().all(|at| steps[at].is_optional) {
+            return true;
+        }
+        if !seen.insert((left, value)) {
+            return false;
+        }
+        let deadline = rest().map(|at| steps[at].returned).min().unwrap_or(NEVER);
+        rest().any(|at| {
+            let after = Register::default().step(value, &steps[at].call);
+            steps[at].invoked <= deadline
+                && after.is_some_and(|next| place(steps, left & !(1 << at), next, seen))
+        })
+    }
+    assert!(steps.len() < 32, "brute force is for small histories");
+    place(
+        steps,
+        (1 << steps.len()) - 1,
+        initial,
+        &mut FixedSet::default(),
+    )
+}
+
+fn steps(operations: &[Operation]) -> Vec<Step> {
+    operations
+        .iter()
+        .map(|operation| {
+            let is_optional = operation.outcome == Outcome::Info;
+            Step {
+                call: Call::from(operation),
+                invoked: tick(operation.invoked),
+                returned: if is_optional {
+                    NEVER
+                } else {
+                    tick(operation.completed)
+                },
+                is_optional,
+            }
+        })
+        .collect()
+}
+
+/// A history that a register could have had, and often one detail changed afterwards.
+fn draw(random: &mut Stream, shape: Shape) -> Vec<Operation> {
+    let mut operations: Vec<(u64, Operation)> = (0..shape.operations)
+        .map(|number| {
+            let from = random.below(shape.horizon);
+            let length = random.below(shape.horizon / 2 + 1);
+            let outcome = match random.below(20) {
+                0..3 => Outcome::Info,
+                3 => Outcome::Fail,
+                _ => Outcome::Ok,
+            };
+            let effect = match outcome {
+                Outcome::Info => from + random.below(shape.horizon),
+                Outcome::Ok | Outcome::Fail => from + random.below(length + 1),
+            };
+            let fresh = Value(shape.values.map_or(number as u64 + 1, |n| random.below(n)) as i64);
+            let action = match random.below(10) {
+                0..4 => Action::Read,
+                4..7 => Action::Write(fresh),
+                _ => Action::Cas {
+                    from: Value::NIL,
+                    to: fresh,
+                },
+            };
+            let operation = Operation {
+                process: ProcessId(number as u64),
+                key: KeyId(0),
+                action,
+                invoked: Nanos(from),
+                completed: Nanos(from + length),
+                outcome,
+                seen: None,
+                intended: None,
+                node: None,
+                version: None,
+                error: None,
+            };
+            (effect, operation)
+        })
+        .collect();
+    operations.sort_by_key(|(effect, _)| *effect);
+    let mut past = vec![Value::NIL];
+    let mut value = Value::NIL;
+    for (_, operation) in &mut operations {
+        value = happen(random, shape, operation, value, &past);
+        past.push(value);
+    }
+    let mut operations: Vec<Operation> = operations.into_iter().map(|(_, o)| o).collect();
+    if random.below(3) > 0 {
+        spoil(random, &mut operations, &past);
+    }
+    operations.sort_by_key(|o| o.invoked);
+    operations
+}
+
+/// Lets an operation take effect on `value`; returns the value after it.
+fn happen(
+    random: &mut Stream,
+    shape: Shape,
+    operation: &mut Operation,
+    value: Value,
+    past: &[Value],
+) -> Value {
+    if let Action::Cas { from, .. } = &mut operation.action {
+        *from = match random.below(10) {
+            0..7 => value,
+            7 => Value(random.below(9) as i64),
+            _ => past[random.index(past.len())],
+        };
+    }
+    let happens = operation.outcome != Outcome::Info || random.below(2) == 0;
+    match (operation.action, operation.outcome) {
+        (Action::Read, outcome) => {
+            operation.seen = (outcome == Outcome::Ok).then_some(value);
+            value
+        }
+        (Action::Write(to), Outcome::Ok | Outcome::Info) => {
+            if happens {
+                to
+            } else {
+                value
+            }
+        }
+        (Action::Write(_), Outcome::Fail) => value,
+        (Action::Cas { from, to }, Outcome::Info) => {
+            if happens && from == value {
+                to
+            } else {
+                value
+            }
+        }
+        (Action::Cas { from, to }, Outcome::Ok | Outcome::Fail) => {
+            if from == value {
+                operation.outcome = Outcome::Ok;
+                return to;
+            }
+            operation.outcome = Outcome::Fail;
+            let hides = shape.has_blind && random.below(2) == 0;
+            operation.seen = (!hides).then_some(value);
+            value
+        }
+    }
+}
+
+/// Changes one detail: what was seen, an outcome, or a time.
+fn spoil(random: &mut Stream, operations: &mut [Operation], past: &[Value]) {
+    let at = random.index(operations.len());
+    let operation = &mut operations[at];
+    match random.below(4) {
+        0 | 1 if operation.seen.is_some() => {
+            operation.seen = Some(match random.below(6) {
+                0 => Value(random.below(9) as i64),
+                _ => past[random.index(past.len())],
+            });
+        }
+        2 if operation.action.is_update() && operation.seen.is_none() => {
+            operation.outcome = Outcome::Fail;
+            if let Action::Cas { from, .. } = operation.action {
+                operation.seen = Some(from);
+            }
+        }
+        _ => {
+            let by = random.below(6);
+            operation.invoked = Nanos(operation.invoked.0 + by);
+            operation.completed = Nanos(operation.completed.0 + by);
+        }
+    }
+}
+
+fn cases() -> u64 {
+    let asked = std::env::var("CHAOS_CHECK_CASES").ok();
+    asked.map_or(CASES, |text| {
+        text.parse().expect("CHAOS_CHECK_CASES is a number")
+    })
+}
+
+fn shape(random: &mut Stream) -> Shape {
+    Shape {
+        operations: 1 + random.index(8),
+        values: (random.below(2) == 0).then(|| 1 + random.below(4)),
+        has_blind: random.below(2) == 0,
+        horizon: [3, 8, 30][random.index(3)],
+    }
+}
+
+/// The operations of the evidence alone. Where one needs a value that is written outside, a CAS
+/// becomes a write and an observation goes: that can only make an order easier to find.
+fn part(history: &History, operations: &[usize]) -> Vec<Step> {
+    let chosen: Vec<Operation> = operations
+        .iter()
+        .map(|at| history.operations[*at].clone())
+        .collect();
+    let puts = |operations: &[Operation], value: Value| {
+        value == Value::NIL
+            || operations.iter().any(|o| match o.action {
+                Action::Write(to) | Action::Cas { to, .. } => {
+                    to == value && o.outcome != Outcome::Fail
+                }
+                Action::Read => false,
+            })
+    };
+    let mut relaxed = chosen.clone();
+    for operation in &mut relaxed {
+        if let Action::Cas { from, to } = operation.action
+            && operation.outcome != Outcome::Fail
+            && !puts(&chosen, from)
+            && puts(&history.operations, from)
+        {
+            operation.action = Action::Write(to);
+        }
+    }
+    relaxed.retain(|operation| {
+        let seen = operation.seen.unwrap_or(Value::NIL);
+        puts(&chosen, seen) || !puts(&history.operations, seen)
+    });
+    steps(&relaxed)
+}
+
+#[test]
+fn zones_and_search_agree_with_brute_force() {
+    let budget = Budget::without_clock(1);
+    let mut random = Seed(0x20b).stream("oracle");
+    let (mut legal, mut illegal, mut unsure) = (0, 0, 0);
+    for case in 0..cases() {
+        let shape = shape(&mut random);
+        let history = History {
+            keys: vec!["k".to_owned()],
+            errors: vec![],
+            operations: draw(&mut random, shape),
+        };
+        let truth = has_order(&steps(&history.operations), Value::NIL);
+        let indices: Vec<u32> = (0..history.operations.len() as u32).collect();
+        let key = KeyHistory {
+            operations: &history.operations,
+            indices: &indices,
+            initial: Value::NIL,
+        };
+        let zones = zones::judge(&key);
+        let context = || {
+            let lines = encode(&Header::default(), &history);
+            format!(
+                "case {case}, {zones:?}:\n{}",
+                String::from_utf8_lossy(&lines)
+            )
+        };
+        match &zones {
+            Answer::Ok => assert!(truth, "zones find an order that is none, {}", context()),
+            Answer::Illegal(clash) => {
+                assert!(!truth, "zones miss an order, {}", context());
+                let evidence = super::evidence::of_clash(&history, &key, clash);
+                let is_explained = has_order(&part(&history, &evidence.operations), Value::NIL);
+                assert!(!is_explained, "{evidence:?} proves nothing, {}", context());
+            }
+            Answer::Undecided(Unsure::Repeated(_)) => {
+                unsure += 1;
+                assert!(shape.values.is_some(), "values are unique, {}", context());
+            }
+            Answer::Undecided(Unsure::Blind(_)) => {
+                unsure += 1;
+                assert!(shape.has_blind, "nothing is hidden, {}", context());
+            }
+        }
+        match search::search(&key, &budget) {
+            Found::Order => assert!(truth, "search finds an order that is none, {}", context()),
+            Found::Stuck(stuck) => {
+                assert!(!truth, "search misses an order, {}", context());
+                let Items { all, initial, .. } = shrink::minimal(stuck, &budget).items;
+                let part: Vec<Step> = (all.iter())
+                    .map(|item| Step {
+                        call: item.call,
+                        invoked: item.invoked,
+                        returned: item.returned,
+                        is_optional: item.returned == NEVER,
+                    })
+                    .collect();
+                let is_explained = initial.iter().any(|value| has_order(&part, *value));
+                assert!(
+                    !is_explained,
+                    "{part:?} from {initial:?} proves nothing, {}",
+                    context()
+                );
+            }
+            Found::GaveUp(limit) => panic!("{limit}, {}", context()),
+        }
+        if truth { legal += 1 } else { illegal += 1 }
+    }
+    // A generator that only drew one kind would test nothing.
+    for (count, what) in [
+        (legal, "legal"),
+        (illegal, "illegal"),
+        (unsure, "undecided by zones"),
+    ] {
+        assert!(count * 10 > cases(), "only {count} histories are {what}");
+    }
+}
+
+#[test]
+fn keys_checked_on_many_threads_give_the_same_answers_as_on_one() {
+    let mut random = Seed(7).stream("threads");
+    let mut history = History::default();
+    for key in 0..4_000 {
+        let shape = Shape {
+            operations: 7,
+            values: None,
+            has_blind: false,
+            horizon: 30,
+        };
+        for mut operation in draw(&mut random, shape) {
+            operation.key = KeyId(key);
+            history.operations.push(operation);
+        }
+        history.keys.push(format!("k{key}"));
+    }
+    history.operations.sort_by_key(|o| o.invoked);
+    let one = check(&history, &Register::default(), &Budget::without_clock(1));
+    let many = check(&history, &Register::default(), &Budget::without_clock(4));
+    assert_eq!(one, many);
+    assert!(
+        one.violations > 100 && one.violations < 3_900,
+        "{}",
+        one.violations
+    );
+}

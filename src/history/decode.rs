@@ -1,0 +1,412 @@
+//! Reading `history.jsonl`: lines become operations, a completion joins its invocation.
+//!
+//! Pairing is by process: a process has at most one operation in flight. An invocation without
+//! completion is info. Where no line has a `time`, the number of the line is the time.
+
+use super::codec::{CodecError, HISTORY_SCHEMA, Header, Problem, header};
+use super::line::{Argument, Kind, Line, Word};
+use super::op::{Action, History, KeyId, Operation, Outcome, Value};
+use super::table::FixedMap;
+use crate::clock::Nanos;
+use crate::id::ProcessId;
+
+/// The key of lines that name none.
+const ONLY_KEY: &str = "register";
+
+/// Reads a whole history file; `name` is what errors call it.
+///
+/// Blank lines are skipped and unknown fields ignored.
+///
+/// # Errors
+/// The first line that is malformed or does not fit the lines before it.
+pub fn decode(bytes: &[u8], name: &str) -> Result<(Header, History), CodecError> {
+    let mut decoder = Decoder::default();
+    let mut read_header = Header::default();
+    let mut at = 0;
+    let mut number = 0;
+    while at < bytes.len() {
+        number += 1;
+        let rest = &bytes[at..];
+        let place = |problem: Problem| problem.at(name, number);
+        let first = (number == 1).then(|| first_line(rest));
+        if let Some(found) = first
+            .map(|first| header(first, HISTORY_SCHEMA))
+            .transpose()
+            .map_err(place)?
+            .flatten()
+        {
+            read_header = found;
+            at += first_line(rest).len() + 1;
+            continue;
+        }
+        if let Some((line, length)) = Line::scan(rest) {
+            decoder.take(number, &line).map_err(place)?;
+            at += length;
+            continue;
+        }
+        let text = first_line(rest);
+        at += text.len() + 1;
+        if !text.trim_ascii().is_empty() {
+            let line = Line::parse(text).map_err(place)?;
+            decoder.take(number, &line).map_err(place)?;
+        }
+    }
+    Ok((read_header, decoder.finish()))
+}
+
+/// Up to the newline, without it.
+pub(super) fn first_line(bytes: &[u8]) -> &[u8] {
+    let length = bytes.iter().position(|byte| *byte == b'\n');
+    &bytes[..length.unwrap_or(bytes.len())]
+}
+
+/// The operations so far and those in flight.
+#[derive(Debug, Default)]
+struct Decoder {
+    history: History,
+    keys: FixedMap<String, KeyId>,
+    errors: FixedMap<String, u32>,
+    in_flight: FixedMap<u64, InFlight>,
+    has_times: Option<bool>,
+    is_unordered: bool,
+}
+
+/// Where the operation of a busy process stands.
+#[derive(Debug, Clone, Copy)]
+struct InFlight {
+    operation: u32,
+    line: usize,
+}
+
+impl Decoder {
+    fn take(&mut self, number: usize, line: &Line<'_>) -> Result<(), Problem> {
+        let process = line.process.ok_or(Problem::Missing {
+            field: "process",
+            expected: "a non-negative integer",
+        })?;
+        let kind = line.kind.ok_or(Problem::Missing {
+            field: "type",
+            expected: "invoke, ok, fail or info",
+        })?;
+        if *self.has_times.get_or_insert_with(|| line.time.is_some()) != line.time.is_some() {
+            return Err(Problem::MixedTimes);
+        }
+        let time = Nanos(line.time.unwrap_or(number as u64));
+        match kind {
+            Kind::Invoke => self.invoke(process, time, number, line),
+            Kind::Complete(outcome) => self.complete(process, time, outcome, line),
+        }
+    }
+
+    fn invoke(
+        &mut self,
+        process: u64,
+        time: Nanos,
+        number: usize,
+        line: &Line<'_>,
+    ) -> Result<(), Problem> {
+        let operation =
+            u32::try_from(self.history.operations.len()).map_err(|_| Problem::TooMany)?;
+        let in_flight = InFlight {
+            operation,
+            line: number,
+        };
+        if let Some(busy) = self.in_flight.insert(process, in_flight) {
+            return Err(Problem::Busy {
+                process,
+                since: busy.line,
+            });
+        }
+        let action = action(line)?;
+        let key = self.key(line.key.as_deref().unwrap_or(ONLY_KEY));
+        self.is_unordered |= (self.history.operations.last()).is_some_and(|o| o.invoked > time);
+        self.history.operations.push(Operation {
+            process: ProcessId(process),
+            key,
+            action,
+            invoked: time,
+            completed: Nanos::MAX,
+            outcome: Outcome::Info,
+            seen: None,
+            intended: line.intended.map(Nanos),
+            node: line.node,
+            version: None,
+            error: None,
+        });
+        Ok(())
+    }
+
+    fn complete(
+        &mut self,
+        process: u64,
+        time: Nanos,
+        outcome: Outcome,
+        line: &Line<'_>,
+    ) -> Result<(), Problem> {
+        let in_flight = self.in_flight.remove(&process);
+        let in_flight = in_flight.ok_or(Problem::Idle { process })?;
+        let error = line.error.as_deref().map(|text| self.error(text));
+        let operation = &mut self.history.operations[in_flight.operation as usize];
+        let mismatch = |field| Problem::Mismatch {
+            field,
+            invoked: in_flight.line,
+        };
+        if line
+            .word
+            .is_some_and(|word| word != word_of(operation.action))
+        {
+            return Err(mismatch("f"));
+        }
+        if let Some(name) = &line.key
+            && *name != self.history.keys[operation.key.0 as usize]
+        {
+            return Err(mismatch("key"));
+        }
+        if time < operation.invoked {
+            return Err(Problem::Backwards {
+                invoked: operation.invoked.0,
+                completed: time.0,
+                line: in_flight.line,
+            });
+        }
+        operation.seen = seen(operation.action, outcome, line, mismatch)?;
+        operation.completed = time;
+        operation.outcome = outcome;
+        operation.version = line.version;
+        operation.error = error;
+        Ok(())
+    }
+
+    fn finish(mut self) -> History {
+        if self.is_unordered {
+            self.history.operations.sort_by_key(|o| o.invoked);
+        }
+        self.history
+    }
+
+    fn key(&mut self, name: &str) -> KeyId {
+        if let Some(key) = self.keys.get(name) {
+            return *key;
+        }
+        let key = KeyId(self.history.keys.len() as u32);
+        self.history.keys.push(name.to_owned());
+        self.keys.insert(name.to_owned(), key);
+        key
+    }
+
+    fn error(&mut self, text: &str) -> u32 {
+        if let Some(index) = self.errors.get(text) {
+            return *index;
+        }
+        let index = self.history.errors.len() as u32;
+        self.history.errors.push(text.to_owned());
+        self.errors.insert(text.to_owned(), index);
+        index
+    }
+}
+
+/// What an invoke line asks for.
+fn action(line: &Line<'_>) -> Result<Action, Problem> {
+    let word = line.word.ok_or(Problem::Missing {
+        field: "f",
+        expected: "read, write or cas",
+    })?;
+    let needs = |expected| {
+        Err(Problem::Missing {
+            field: "value",
+            expected,
+        })
+    };
+    match (word, line.value) {
+        (Word::Read, _) => Ok(Action::Read),
+        (Word::Write, Argument::One(value)) => Ok(Action::Write(value)),
+        (Word::Write, Argument::Missing | Argument::Two(..)) => {
+            needs("the one value to write, an integer or null")
+        }
+        (Word::Cas, Argument::Two(from, to)) => Ok(Action::Cas { from, to }),
+        (Word::Cas, Argument::Missing | Argument::One(_)) => needs("the pair [from, to] of a cas"),
+    }
+}
+
+/// The value that a completion observed; also checks that it repeats its invocation's argument.
+fn seen(
+    action: Action,
+    outcome: Outcome,
+    line: &Line<'_>,
+    mismatch: impl Fn(&'static str) -> Problem,
+) -> Result<Option<Value>, Problem> {
+    match (action, line.value) {
+        (Action::Read, Argument::One(value)) => Ok(Some(value).filter(|_| outcome == Outcome::Ok)),
+        (Action::Read, Argument::Missing) if outcome != Outcome::Ok => Ok(None),
+        (Action::Read, Argument::Missing | Argument::Two(..)) => Err(Problem::Missing {
+            field: "value",
+            expected: "the one value read, an integer or null",
+        }),
+        (Action::Write(to), Argument::One(value)) if value != to => Err(mismatch("value")),
+        (Action::Write(_), Argument::Two(..)) => Err(mismatch("value")),
+        (Action::Cas { from, to }, Argument::Two(f, t)) if (f, t) != (from, to) => {
+            Err(mismatch("value"))
+        }
+        (Action::Cas { .. }, Argument::One(_)) => Err(mismatch("value")),
+        (Action::Write(_), _) => Ok(None),
+        (Action::Cas { .. }, _) => Ok(line.seen.filter(|_| outcome == Outcome::Fail)),
+    }
+}
+
+const fn word_of(action: Action) -> Word {
+    match action {
+        Action::Read => Word::Read,
+        Action::Write(_) => Word::Write,
+        Action::Cas { .. } => Word::Cas,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::encode::encode;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn failure(text: &str) -> String {
+        decode(text.as_bytes(), "h.jsonl").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_history_without_header_and_times_is_read_in_the_order_of_its_lines() {
+        let text = "{\"process\":3,\"type\":\"invoke\",\"f\":\"cas\",\"value\":[2,5],\"more\":[1]}\n\
+                    \n\
+                    {\"process\":1,\"type\":\"invoke\",\"f\":\"read\",\"value\":null}\r\n\
+                    {\"process\":1,\"type\":\"ok\",\"f\":\"read\",\"value\":5}\n\
+                    {\"process\":3,\"type\":\"fail\",\"seen\":5}";
+        let (header, history) = decode(text.as_bytes(), "h").unwrap();
+        assert_eq!(header, Header::default());
+        assert_eq!(history.keys, ["register"]);
+        let [cas, read] = history.operations.as_slice() else {
+            panic!("two operations, not {history:?}");
+        };
+        assert_eq!((cas.invoked, cas.completed), (Nanos(1), Nanos(5)));
+        assert_eq!((cas.outcome, cas.seen), (Outcome::Fail, Some(Value(5))));
+        assert_eq!((read.invoked, read.completed), (Nanos(3), Nanos(4)));
+        assert_eq!((read.outcome, read.seen), (Outcome::Ok, Some(Value(5))));
+    }
+
+    #[test]
+    fn an_invocation_without_completion_is_info() {
+        let text = r#"{"process":1,"type":"invoke","f":"write","key":"a","value":1,"time":9}"#;
+        let operation = &decode(text.as_bytes(), "h").unwrap().1.operations[0];
+        assert_eq!(operation.outcome, Outcome::Info);
+        assert_eq!(operation.completed, Nanos::MAX);
+    }
+
+    #[test]
+    fn a_process_may_go_on_after_an_info() {
+        let text = "{\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"value\":1}\n\
+                    {\"process\":1,\"type\":\"info\"}\n\
+                    {\"process\":1,\"type\":\"invoke\",\"f\":\"read\"}";
+        assert_eq!(decode(text.as_bytes(), "h").unwrap().1.operations.len(), 2);
+    }
+
+    #[test]
+    fn every_error_names_file_and_line_and_what_was_expected() {
+        let invoke = r#"{"process":1,"type":"invoke","f":"write","key":"a","value":1,"time":9}"#;
+        let texts = [
+            "{\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"value\":1".to_owned(),
+            "[1]".to_owned(),
+            r#"{"type":"invoke","f":"read"}"#.to_owned(),
+            r#"{"process":-1,"type":"invoke","f":"read"}"#.to_owned(),
+            r#"{"process":1,"type":"begin","f":"read"}"#.to_owned(),
+            r#"{"process":1,"f":"read"}"#.to_owned(),
+            r#"{"process":1,"type":"invoke","f":"append","value":1}"#.to_owned(),
+            r#"{"process":1,"type":"invoke","f":"write"}"#.to_owned(),
+            r#"{"process":1,"type":"invoke","f":"write","value":1.5}"#.to_owned(),
+            r#"{"process":1,"type":"invoke","f":"cas","value":1}"#.to_owned(),
+            r#"{"process":1,"type":"ok","f":"read","value":1}"#.to_owned(),
+            format!("{invoke}\n{invoke}"),
+            format!("{invoke}\n{}", r#"{"process":1,"type":"ok"}"#),
+            format!("{invoke}\n{}", r#"{"process":1,"type":"ok","time":8}"#),
+            format!(
+                "{invoke}\n{}",
+                r#"{"process":1,"type":"ok","f":"read","time":10}"#
+            ),
+            format!(
+                "{invoke}\n{}",
+                r#"{"process":1,"type":"ok","key":"b","time":10}"#
+            ),
+            format!(
+                "{invoke}\n{}",
+                r#"{"process":1,"type":"ok","value":2,"time":10}"#
+            ),
+            "{\"process\":1,\"type\":\"invoke\",\"f\":\"read\"}\n{\"process\":1,\"type\":\"ok\"}"
+                .to_owned(),
+            r#"{"schema":"chaos.history/9"}"#.to_owned(),
+        ];
+        let errors: Vec<String> = texts.iter().map(|text| failure(text)).collect();
+        insta::assert_snapshot!(errors.join("\n"));
+    }
+
+    fn operations() -> impl Strategy<Value = Vec<Operation>> {
+        let value = || prop_oneof![Just(Value::NIL), any::<i32>().prop_map(|v| Value(v.into()))];
+        let action = prop_oneof![
+            Just(Action::Read),
+            value().prop_map(Action::Write),
+            (value(), value()).prop_map(|(from, to)| Action::Cas { from, to }),
+        ];
+        let outcome = prop_oneof![Just(Outcome::Ok), Just(Outcome::Fail), Just(Outcome::Info)];
+        let one = (
+            action,
+            outcome,
+            value(),
+            0..50_u64,
+            0..50_u64,
+            any::<[bool; 5]>(),
+        );
+        proptest::collection::vec(one, 0..20).prop_map(|rows| {
+            let mut operations: Vec<Operation> = rows
+                .into_iter()
+                .map(|(action, outcome, seen, from, length, has)| {
+                    let observes = match (action, outcome) {
+                        (Action::Read, Outcome::Ok) => true,
+                        (Action::Cas { .. }, Outcome::Fail) => has[0],
+                        _ => false,
+                    };
+                    let is_open = outcome == Outcome::Info && has[1];
+                    Operation {
+                        process: ProcessId(0),
+                        key: KeyId(0),
+                        action,
+                        invoked: Nanos(from),
+                        completed: if is_open {
+                            Nanos::MAX
+                        } else {
+                            Nanos(from + length)
+                        },
+                        outcome,
+                        seen: observes.then_some(seen),
+                        intended: has[2].then_some(Nanos(from / 2)),
+                        node: has[3].then_some(crate::id::NodeId(2)),
+                        version: (has[4] && !is_open).then_some(seen.0.max(-5)),
+                        error: None,
+                    }
+                })
+                .collect();
+            operations.sort_by_key(|o| o.invoked);
+            for (index, operation) in operations.iter_mut().enumerate() {
+                operation.process = ProcessId(index as u64);
+            }
+            operations
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn decode_undoes_encode(operations in operations(), name in ".{0,6}") {
+            let history = History {
+                keys: if operations.is_empty() { vec![] } else { vec![name] },
+                errors: vec![],
+                operations,
+            };
+            let bytes = encode(&Header::default(), &history);
+            prop_assert_eq!(decode(&bytes, "h").unwrap().1, history);
+        }
+    }
+}
