@@ -89,9 +89,10 @@ impl Reporter for Percentiles {
     }
 }
 
-/// A histogram of nanoseconds that grows as needed.
+/// An empty histogram of nanoseconds; what is over [`LONGEST`] counts as that.
 pub(super) fn new_histogram() -> Histogram<u64> {
-    Histogram::new(SIGNIFICANT_DIGITS).expect("three significant digits are allowed")
+    Histogram::new_with_bounds(1, LONGEST.0, SIGNIFICANT_DIGITS)
+        .expect("the bounds are in order and three digits are allowed")
 }
 
 fn intervals(record: &RunRecord, out: &mut Vec<u8>) -> Result<(), String> {
@@ -190,6 +191,8 @@ fn millis(ns: u64) -> f64 {
     ns as f64 / NANOS_PER_MILLI
 }
 
+/// No client is as patient.
+const LONGEST: Nanos = Nanos::from_secs(3600);
 /// Relative error of 0.1 %.
 const SIGNIFICANT_DIGITS: u8 = 3;
 const NANOS_PER_MILLI: f64 = 1e6;
@@ -245,6 +248,17 @@ mod tests {
             .collect();
         let last: Vec<&str> = rows.last().unwrap().split_whitespace().collect();
         assert_eq!(last[1], "1.000000000000");
+        let slowest = record
+            .history
+            .operations
+            .iter()
+            .map(|op| latency(op, record.plan.timeout));
+        let slowest = slowest.max().unwrap().as_millis_f64();
+        let shown: f64 = last[0].parse().unwrap();
+        assert!(
+            (shown - slowest).abs() <= slowest / 1000.0,
+            "{shown} {slowest}"
+        );
         assert_eq!(last[2], record.history.operations.len().to_string());
         assert!(text.lines().any(|line| line.starts_with("#[Buckets")));
         let values: Vec<f64> = rows

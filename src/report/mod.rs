@@ -5,6 +5,7 @@
 
 mod distribution;
 mod hdr;
+mod html;
 mod junit;
 mod markdown;
 mod progress;
@@ -50,6 +51,7 @@ pub const REPORTERS: &[&dyn Reporter] = &[
     &hdr::WRITE,
     &hdr::CAS,
     &markdown::Markdown,
+    &html::Page,
 ];
 
 /// The summary as `--format json` prints it: one JSON object and a newline.

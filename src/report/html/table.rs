@@ -1,0 +1,346 @@
+//! The parts of the page that are words and figures: head, checks, measures, environment.
+
+use crate::check::CheckResult;
+use crate::clock::Nanos;
+use crate::history::EventKind;
+use crate::results::RunRecord;
+use crate::verdict::Verdict;
+
+use super::svg::{escape, put};
+use crate::report::distribution::Ranked;
+use crate::report::text::{channels, conclusion, counted, figure, grouped};
+
+/// Verdict, what was run, and the figures that are looked for first.
+pub(super) fn head(record: &RunRecord) -> String {
+    let plan = &record.plan;
+    let rate = plan.rate.map_or_else(
+        || "closed loop".to_owned(),
+        |rate| format!("{rate:.0} op/s open loop"),
+    );
+    let facts = [
+        format!(
+            "{} × {}",
+            counted(usize::from(plan.nodes), "node"),
+            plan.system
+        ),
+        counted(plan.clients as usize, "client"),
+        rate,
+        counted(record.history.operations.len(), "operation"),
+        format!("{:.1} s", record.duration.as_secs_f64()),
+        format!("seed {}", plan.seed),
+        record.environment.started_utc.clone(),
+    ];
+    let facts: Vec<String> = facts
+        .iter()
+        .filter(|fact| !fact.is_empty())
+        .map(|fact| escape(fact))
+        .collect();
+    let word = record.verdict.word();
+    let mut html = format!(
+        "<h1><span class=\"badge {word}\">{}</span>{} <span class=\"dim\">{}</span></h1>\
+         <p class=\"dim\">{}</p>",
+        word.to_uppercase(),
+        escape(&plan.name),
+        escape(&record.run_id),
+        facts.join(" · ")
+    );
+    if !plan.about.is_empty() {
+        put!(html, "<p>{}</p>", escape(plan.about.trim()));
+    }
+    html.push_str(&tiles(record));
+    html
+}
+
+fn tiles(record: &RunRecord) -> String {
+    let mut tiles: Vec<(String, String, String)> = Vec::new();
+    let wanted = [
+        ("first ok after a fault, median", "recover.first"),
+        ("detection, median", "detect.first"),
+        ("write outage, median", "outage.write"),
+    ];
+    for (title, name) in wanted {
+        let Some(metric) = record.measurements.metrics.get(name) else {
+            continue;
+        };
+        let ranked = Ranked::new(&metric.samples);
+        let (Some(p50), Some(max)) = (ranked.at(0.5), ranked.max()) else {
+            continue;
+        };
+        let mut note = format!("max {}, n = {}", figure(metric.unit, max), ranked.len());
+        if metric.censored > 0 {
+            note.push_str(&format!(", {} censored", metric.censored));
+        }
+        if name == "detect.first" {
+            let channels = channels(&record.measurements);
+            note.push_str(if channels.is_empty() { "" } else { ", " });
+            note.push_str(&channels);
+        }
+        tiles.push((title.to_owned(), figure(metric.unit, p50), note));
+    }
+    let steady = record
+        .measurements
+        .latency
+        .get("all")
+        .and_then(|phases| phases.get("steady"));
+    if let Some(steady) = steady.filter(|steady| steady.n > 0) {
+        let note = format!("p99 {}, n = {}", Nanos(steady.p99), grouped(steady.n));
+        tiles.push((
+            "latency without faults, median".to_owned(),
+            Nanos(steady.p50).to_string(),
+            note,
+        ));
+    }
+    let [ok, fail, info] = record.history.outcomes();
+    let note = format!(
+        "{} failed, {} unknown",
+        grouped(fail as i128),
+        grouped(info as i128)
+    );
+    tiles.push(("operations ok".to_owned(), grouped(ok as i128), note));
+    let mut html = "<dl class=\"tiles\">".to_owned();
+    for (title, value, note) in tiles {
+        put!(
+            html,
+            "<div><dt>{}</dt><dd>{}</dd><dd class=\"dim\">{}</dd></div>",
+            escape(&title),
+            escape(&value),
+            escape(&note)
+        );
+    }
+    html.push_str("</dl>");
+    html
+}
+
+/// All checks, in the order of the plan.
+pub(super) fn checks(record: &RunRecord) -> String {
+    let summary = conclusion(record.verdict, &record.checks, record.duration);
+    let mut html = format!("<h2>Checks: {}</h2>", escape(&summary));
+    if record.checks.is_empty() {
+        return html;
+    }
+    html.push_str(
+        "<table><thead><tr><th>check</th><th>result</th><th>limit</th><th>measured</th></tr></thead><tbody>",
+    );
+    for check in record.checks.iter().take(MAX_ROWS) {
+        html.push_str(&check_row(check));
+    }
+    html.push_str("</tbody></table>");
+    let left = record.checks.len().saturating_sub(MAX_ROWS);
+    if left > 0 {
+        put!(
+            html,
+            "<p class=\"dim\">… and {left} more in summary.json</p>"
+        );
+    }
+    html
+}
+
+fn check_row(check: &CheckResult) -> String {
+    let mark = match check.verdict {
+        Verdict::Pass => "✓",
+        Verdict::Unknown => "?",
+        Verdict::Fail => "✗",
+    };
+    let word = check.verdict.word();
+    let limit = if check.limit.is_empty() {
+        "–".to_owned()
+    } else {
+        escape(&cut(&check.limit))
+    };
+    let mut measured = escape(&cut(&check.measured));
+    if !check.reason.is_empty() {
+        let gap = if measured.is_empty() { "" } else { "<br>" };
+        measured.push_str(&format!(
+            "{gap}<span class=\"dim\">{}</span>",
+            escape(&cut(&check.reason))
+        ));
+    }
+    format!(
+        "<tr><td>{}</td><td class=\"{word}\">{mark} {word}</td><td>{limit}</td><td>{measured}</td></tr>",
+        escape(&cut(&check.name))
+    )
+}
+
+/// What the reader must know before trusting the figures: warnings, missed faults, noise.
+pub(super) fn warnings(record: &RunRecord) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for event in &record.events {
+        let at = event.time.as_secs_f64();
+        match &event.kind {
+            EventKind::Warning { text } => lines.push(format!("{at:.3} s: {text}")),
+            EventKind::FaultMissed { fault, reason } => {
+                lines.push(format!("{at:.3} s: {fault} did not land: {reason}"));
+            }
+            _ => {}
+        }
+    }
+    let noisy = record
+        .measurements
+        .trials
+        .iter()
+        .filter(|trial| trial.noisy)
+        .count();
+    if noisy > 0 {
+        lines.push(format!(
+            "{} noisy: the harness itself was late, their times are left out",
+            counted(noisy, "trial")
+        ));
+    }
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut html = "<h2>Warnings</h2><ul>".to_owned();
+    for line in lines.iter().take(MAX_WARNINGS) {
+        put!(html, "<li>{}</li>", escape(&cut(line)));
+    }
+    let left = lines.len().saturating_sub(MAX_WARNINGS);
+    if left > 0 {
+        put!(html, "<li>… and {left} more in events.jsonl</li>");
+    }
+    html.push_str("</ul>");
+    html
+}
+
+/// Latency by kind and phase.
+pub(super) fn latency(record: &RunRecord) -> String {
+    let mut html = "<table class=\"half\"><thead><tr><th>operations</th><th>phase</th>".to_owned();
+    for name in ["n", "p50", "p90", "p99", "p99.9", "max"] {
+        put!(html, "<th class=\"num\">{name}</th>");
+    }
+    html.push_str("</tr></thead><tbody>");
+    for (op, phases) in &record.measurements.latency {
+        for (phase, summary) in phases
+            .iter()
+            .filter(|(_, summary)| summary.n > 0)
+            .take(MAX_ROWS)
+        {
+            put!(
+                html,
+                "<tr><td>{}</td><td>{}</td>",
+                escape(op),
+                escape(phase)
+            );
+            put!(html, "<td class=\"num\">{}</td>", grouped(summary.n));
+            for value in [
+                summary.p50,
+                summary.p90,
+                summary.p99,
+                summary.p999,
+                summary.max,
+            ] {
+                put!(html, "<td class=\"num\">{}</td>", Nanos(value));
+            }
+            html.push_str("</tr>");
+        }
+    }
+    html.push_str("</tbody></table>");
+    html
+}
+
+/// Every metric with its samples' percentiles.
+pub(super) fn measures(record: &RunRecord) -> String {
+    let mut html = String::new();
+    for (name, metric) in &record.measurements.metrics {
+        let ranked = Ranked::new(&metric.samples);
+        let (Some(p50), Some(max)) = (ranked.at(0.5), ranked.max()) else {
+            continue;
+        };
+        put!(
+            html,
+            "<tr><td>{}</td><td class=\"num\">{}</td>",
+            escape(name),
+            ranked.len()
+        );
+        let cells = [Some(p50), ranked.at(0.9), ranked.at(0.99), Some(max)];
+        for value in cells.into_iter().flatten() {
+            put!(
+                html,
+                "<td class=\"num\">{}</td>",
+                figure(metric.unit, value)
+            );
+        }
+        put!(
+            html,
+            "<td class=\"num\">{}</td><td class=\"num\">{}</td></tr>",
+            metric.censored,
+            metric.noisy
+        );
+    }
+    if html.is_empty() {
+        return html;
+    }
+    format!(
+        "<h2>All measures</h2><table><thead><tr><th>measure</th><th class=\"num\">n</th>\
+         <th class=\"num\">p50</th><th class=\"num\">p90</th><th class=\"num\">p99</th>\
+         <th class=\"num\">max</th><th class=\"num\">censored</th><th class=\"num\">noisy</th>\
+         </tr></thead><tbody>{html}</tbody></table>\
+         <p class=\"dim\">Percentiles are real samples (nearest rank). A censored sample is at \
+         least as long as shown; noisy trials are left out.</p>"
+    )
+}
+
+/// Where it ran, and the command that repeats it.
+pub(super) fn environment(record: &RunRecord) -> String {
+    let place = &record.environment;
+    let known = |length: Option<Nanos>| length.map(|l| l.to_string()).unwrap_or_default();
+    let mut rows: Vec<(&str, String)> = vec![
+        ("chaos", format!("{} ({} build)", place.chaos, place.build)),
+        ("plan", record.plan.path.clone()),
+        ("cpu", format!("{} × {}", place.cpus, place.cpu)),
+        (
+            "memory",
+            format!("{:.1} GiB", place.memory as f64 / f64::from(1 << 30)),
+        ),
+        ("kernel", place.kernel.clone()),
+        ("started", place.started_utc.clone()),
+        ("harness lag p99", known(place.harness_lag_p99)),
+        ("proxy round trip p50", known(place.proxy_rtt_p50)),
+        ("probes", probes(record)),
+    ];
+    rows.extend(
+        place
+            .extra
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone())),
+    );
+    let mut html = "<h2>Environment</h2><table><tbody>".to_owned();
+    for (name, value) in rows
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .take(MAX_ROWS)
+    {
+        put!(
+            html,
+            "<tr><td class=\"key\">{}</td><td>{}</td></tr>",
+            escape(&cut(name)),
+            escape(&cut(value))
+        );
+    }
+    html.push_str("</tbody></table>");
+    put!(
+        html,
+        "<h2>Again</h2><p><code>{}</code></p><p class=\"dim\">A seed repeats decisions, not the \
+         timing of the machine.</p>",
+        escape(&record.reproduce)
+    );
+    html
+}
+
+fn probes(record: &RunRecord) -> String {
+    record.plan.probe_every.map_or_else(
+        || "none".to_owned(),
+        |every| format!("every {every}, bad after {}", record.plan.probe_deadline),
+    )
+}
+
+/// A recorded text of a length that a page can bear.
+fn cut(text: &str) -> String {
+    if text.chars().count() <= MAX_TEXT {
+        return text.to_owned();
+    }
+    text.chars().take(MAX_TEXT).chain(['…']).collect()
+}
+
+const MAX_ROWS: usize = 200;
+const MAX_WARNINGS: usize = 30;
+const MAX_TEXT: usize = 600;
