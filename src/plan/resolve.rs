@@ -122,7 +122,9 @@ impl Reader {
             .and_then(|node| self.name(node));
         let about = self.section(root, "about", |reader, node| reader.read("about", node));
         let seed = self.section(root, "seed", |reader, node| reader.read("seed", node));
+        let mistakes = self.list.len();
         let cluster = self.section(root, "cluster", Self::cluster);
+        let cluster = cluster.filter(|_| self.list.len() == mistakes);
         let workload = self.section(root, "workload", Self::workload);
         let probe: Option<Option<ProbeSpec>> = self.section(root, "probe", Self::probe);
         let expect = root

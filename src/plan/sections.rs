@@ -179,14 +179,13 @@ impl Reader {
 
     /// `cluster:`.
     pub(super) fn cluster(&mut self, node: &Node) -> Option<ClusterSpec> {
-        let keys: ClusterKeys = self.read("cluster", node)?;
+        let keys: ClusterKeys = self.read_what_is_right("cluster", node)?;
         let default = ClusterSpec::default();
         let system = keys.system.unwrap_or(default.system);
-        let known = self.one_of(&node.locate(&system), &system, &["zab"], not_built::SYSTEMS);
+        self.one_of(&node.locate(&system), &system, &["zab"], not_built::SYSTEMS);
         let nodes = keys.nodes.unwrap_or_else(|| u64::from(default.nodes));
         let nodes = self.bounded("nodes", nodes, u64::from(MAX_NODES), node);
         let config = keys.config;
-        known.then_some(())?;
         Some(ClusterSpec {
             system,
             nodes: u8::try_from(nodes?).unwrap_or(MAX_NODES),
@@ -201,7 +200,7 @@ impl Reader {
 
     /// `workload:`.
     pub(super) fn workload(&mut self, node: &Node) -> Option<WorkloadSpec> {
-        let read: WorkloadKeys = self.read("workload", node)?;
+        let read: WorkloadKeys = self.read_what_is_right("workload", node)?;
         let default = WorkloadSpec::default();
         if let Some(kind) = &read.kind {
             let place = node.locate(kind);
@@ -270,7 +269,7 @@ impl Reader {
 
     /// `probe:`.
     pub(super) fn probe(&mut self, node: &Node) -> Option<ProbeSpec> {
-        let keys: ProbeKeys = self.read("probe", node)?;
+        let keys: ProbeKeys = self.read_what_is_right("probe", node)?;
         let every = self.positive("every", Some(keys.every), Nanos::ZERO, node);
         let deadline = self.positive("deadline", keys.deadline, Nanos::from_millis(50), node);
         let timeout = self.positive("timeout", keys.timeout, Nanos::from_secs(2), node);
@@ -368,10 +367,10 @@ impl Reader {
         self.one_of(&node.span, &key, &[built], later);
     }
 
-    /// Whether `word` is one of `built`; else it is refused, as unbuilt or as unknown.
-    fn one_of(&mut self, span: &Range<usize>, word: &str, built: &[&str], later: &[&str]) -> bool {
+    /// Refuses a word that is none of `built`, as unbuilt or as unknown.
+    fn one_of(&mut self, span: &Range<usize>, word: &str, built: &[&str], later: &[&str]) {
         if built.contains(&word) {
-            return true;
+            return;
         }
         self.report(if later.contains(&word) {
             Diagnostic::error(span.clone(), format!("`{word}` is not built yet"))
@@ -380,7 +379,6 @@ impl Reader {
             Diagnostic::error(span.clone(), format!("`{word}` is not known here"))
                 .help(did_you_mean(word, built, "one of"))
         });
-        false
     }
 
     /// A count from 1 to `most`, found under `key` of `node`.
