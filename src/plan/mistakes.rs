@@ -71,6 +71,8 @@ shows! {
         with_steps("  - wait_for: {timeout: 5s}\n  - wait_for: {state: stedy, timeout: 5s}\n  - wait_for: {state: leader, node: n1, timeout: 5s}\n  - wait_for: {state: behind, timeout: 5s}\n");
     an_unknown_metric_is_refused_with_the_nearest_names:
         with_keys("expect:\n  - linearizable\n  - detect.frist p99 <= 1500ms\n  - outage.write max <= 5\n  - \"lost_write == 0\"\n");
+    outages_need_probes:
+        with_keys("probe: {ops: [read]}\nexpect:\n  - outage.write max <= 5s\n  - availability.read >= 99%\n");
     tabs_are_named:
         with_steps("  - repeat:\n\ttimes: 3\n");
     an_empty_plan_is_refused:

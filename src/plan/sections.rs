@@ -15,7 +15,7 @@ use super::{
 };
 use crate::clock::Nanos;
 use crate::fault::{Rate, Share, Span};
-use crate::measure::Assertion;
+use crate::measure::{Assertion, Subject};
 
 /// Larger clusters do not fit one machine with sensible timing.
 pub(super) const MAX_NODES: u8 = 9;
@@ -98,7 +98,7 @@ struct MixKeys {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ProbeKeys {
-    every: Span,
+    every: Option<Span>,
     deadline: Option<Span>,
     timeout: Option<Span>,
     ops: Option<Vec<ProbeWord>>,
@@ -142,6 +142,19 @@ impl Default for WorkloadSpec {
             },
             timeout: Nanos::from_secs(2),
             pin: Pin::default(),
+        }
+    }
+}
+
+impl Default for ProbeSpec {
+    /// A write and a read every 10 ms, good within 50 ms, given up after 2 s.
+    fn default() -> Self {
+        Self {
+            every: Nanos::from_millis(10),
+            deadline: Nanos::from_millis(50),
+            timeout: Nanos::from_secs(2),
+            write: true,
+            read: true,
         }
     }
 }
@@ -270,9 +283,10 @@ impl Reader {
     /// `probe:`.
     pub(super) fn probe(&mut self, node: &Node) -> Option<ProbeSpec> {
         let keys: ProbeKeys = self.read_what_is_right("probe", node)?;
-        let every = self.positive("every", Some(keys.every), Nanos::ZERO, node);
-        let deadline = self.positive("deadline", keys.deadline, Nanos::from_millis(50), node);
-        let timeout = self.positive("timeout", keys.timeout, Nanos::from_secs(2), node);
+        let default = ProbeSpec::default();
+        let every = self.positive("every", keys.every, default.every, node);
+        let deadline = self.positive("deadline", keys.deadline, default.deadline, node);
+        let timeout = self.positive("timeout", keys.timeout, default.timeout, node);
         let (every, deadline, timeout) = (every?, deadline?, timeout?);
         if every < Nanos::from_millis(1) {
             let place = node.locate(&Span(every).to_string());
@@ -315,7 +329,12 @@ impl Reader {
     }
 
     /// `expect:`, each line an assertion.
-    pub(super) fn expectations(&mut self, text: &str, node: &Node) -> Vec<Expectation> {
+    pub(super) fn expectations(
+        &mut self,
+        text: &str,
+        node: &Node,
+        probe: Option<&ProbeSpec>,
+    ) -> Vec<Expectation> {
         let Kind::List(items) = &node.kind else {
             let message = format!(
                 "`expect` is a list of assertions, found {}",
@@ -327,7 +346,11 @@ impl Reader {
             );
             return Vec::new();
         };
-        let read = |item: &Node| self.expectation(text, item);
+        let read = |item: &Node| {
+            let expectation = self.expectation(text, item)?;
+            self.warn_without_probes(&expectation, item, probe);
+            Some(expectation)
+        };
         items.iter().filter_map(read).collect()
     }
 
@@ -355,6 +378,33 @@ impl Reader {
                 });
                 None
             }
+        }
+    }
+
+    /// Without probes outages are unknown, so that the run could only end inconclusive.
+    fn warn_without_probes(
+        &mut self,
+        expectation: &Expectation,
+        node: &Node,
+        probe: Option<&ProbeSpec>,
+    ) {
+        let Subject::Comparison(comparison) = &expectation.assertion.subject else {
+            return;
+        };
+        let metric = comparison.metric.name;
+        let is_probed = match probe {
+            _ if !metric.starts_with("outage") && !metric.starts_with("availability") => true,
+            None => false,
+            Some(probe) if metric.contains(".write") => probe.write,
+            Some(probe) if metric.contains(".read") => probe.read,
+            Some(_) => true,
+        };
+        if !is_probed {
+            let message = format!("`{metric}` is measured by probes that this plan does not have");
+            self.report(
+                Diagnostic::warning(node.span.clone(), message)
+                    .help("add `probe: {every: 10ms}`, or the run ends inconclusive"),
+            );
         }
     }
 
