@@ -51,10 +51,13 @@ impl EndKeys {
         match (self.between, self.from, self.to) {
             (Some(pair), None, None) => {
                 let [from, to] = <[End; 2]>::try_from(pair).map_err(|pair| {
+                    let count = match pair.len() {
+                        1 => "1 end".to_owned(),
+                        more => format!("{more} ends"),
+                    };
                     format!(
-                        "`between` names {} ends, a link has two{HELP_MARK}\
-                         write `between: [leader, any follower]`",
-                        pair.len()
+                        "`between` names {count}, a link has two{HELP_MARK}\
+                         write `between: [leader, any follower]`"
                     )
                 })?;
                 Ok(Ends {

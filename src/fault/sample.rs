@@ -275,3 +275,80 @@ impl<'de> Deserialize<'de> for ShareSpec {
         from.deserialize_any(ShareVisitor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::seed::Seed;
+
+    fn draws(spec: &DurationSpec) -> Vec<f64> {
+        let mut stream = Seed(3).stream("draws");
+        (0..10_000)
+            .map(|_| spec.draw(&mut stream).as_secs_f64())
+            .collect()
+    }
+
+    fn mean(values: &[f64]) -> f64 {
+        values.iter().sum::<f64>() / 10_000.0
+    }
+
+    #[test]
+    fn draws_have_the_mean_that_the_plan_says() {
+        let secs = Nanos::from_secs;
+        for spec in [
+            DurationSpec::Fixed(secs(5)),
+            DurationSpec::Uniform(secs(2), secs(20)),
+            DurationSpec::Exponential(secs(12)),
+            DurationSpec::Normal {
+                mean: secs(10),
+                sd: secs(2),
+            },
+            DurationSpec::OneOf(vec![secs(1), secs(10)]),
+        ] {
+            let (drawn, said) = (mean(&draws(&spec)), spec.mean().as_secs_f64());
+            assert!(
+                (drawn / said - 1.0).abs() < 0.05,
+                "{spec}: {drawn} for {said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_normal_duration_is_never_negative_and_spreads_as_said() {
+        let spec = DurationSpec::Normal {
+            mean: Nanos::from_secs(10),
+            sd: Nanos::from_secs(2),
+        };
+        let values = draws(&spec);
+        let mean = mean(&values);
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 10_000.0;
+        assert!((variance.sqrt() - 2.0).abs() < 0.1);
+        let wide = DurationSpec::Normal {
+            mean: Nanos::from_secs(1),
+            sd: Nanos::from_secs(9),
+        };
+        assert!(draws(&wide).contains(&0.0));
+    }
+
+    #[test]
+    fn fixed_values_take_nothing_from_the_stream() {
+        let (mut used, mut fresh) = (Seed(1).stream("x"), Seed(1).stream("x"));
+        DurationSpec::Fixed(Nanos::from_secs(1)).draw(&mut used);
+        ShareSpec::Fixed(0.3).draw(&mut used);
+        assert_eq!(used.bits(), fresh.bits());
+    }
+
+    proptest! {
+        #[test]
+        fn a_range_is_never_left(low in 0..1_000_000_u64, more in 0..1_000_000_u64, seed: u64) {
+            let mut stream = Seed(seed).stream("range");
+            let spec = DurationSpec::Uniform(Nanos(low), Nanos(low + more));
+            let drawn = spec.draw(&mut stream).0;
+            prop_assert!((low..=low + more).contains(&drawn));
+            let share = ShareSpec::Uniform(0.05, 0.6).draw(&mut stream);
+            prop_assert!((0.05..=0.6).contains(&share));
+        }
+    }
+}

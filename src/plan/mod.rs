@@ -10,9 +10,12 @@
 
 mod diagnostic;
 mod document;
+#[cfg(test)]
+mod mistakes;
 mod not_built;
 mod read;
 mod read_steps;
+mod read_waits;
 mod resolve;
 mod scope;
 mod sections;
@@ -21,6 +24,7 @@ mod timeline;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use read_steps::VERBS;
 pub use steps::{
     Action, Awaited, Each, Healed, Order, Otherwise, Repeat, Rounds, State, Step, WaitFor,
 };

@@ -29,33 +29,48 @@ impl Reader {
 
     /// Reads a `T` that stands under `owner` (a section or verb); all its mistakes are reported.
     pub(super) fn read<T: DeserializeOwned>(&mut self, owner: &str, node: &Node) -> Option<T> {
-        self.read_below(owner, node, 0)
+        self.read_below(owner, node, 0).ok()
     }
 
-    /// As [`Self::read`], where the keys of `owner` lie this many maps below `node`.
+    /// As [`Self::read`], but goes on with what is right about it, so that it can be looked at
+    /// further. Only for parts whose keys do not depend on each other.
+    pub(super) fn read_what_is_right<T: DeserializeOwned>(
+        &mut self,
+        owner: &str,
+        node: &Node,
+    ) -> Option<T> {
+        match self.read_below::<T>(owner, node, 0) {
+            Ok(value) => Some(value),
+            Err(right) => right,
+        }
+    }
+
+    /// As [`Self::read`], where the keys of `owner` lie this many maps below `node`. After
+    /// mistakes it gives what can be read without the wrong keys.
     pub(super) fn read_below<T: DeserializeOwned>(
         &mut self,
         owner: &str,
         node: &Node,
         depth: usize,
-    ) -> Option<T> {
-        let error = match T::deserialize(From(node)) {
-            Ok(value) => return Some(value),
+    ) -> Result<T, Option<T>> {
+        let mut error = match T::deserialize(From(node)) {
+            Ok(value) => return Ok(value),
             Err(error) => error,
         };
         let mut rest = node.clone();
-        let mut next = Some(error);
-        while let Some(error) = next.take() {
+        loop {
             let reads_on = rest.remove(&error.path, depth);
             self.report(error.diagnostic(owner, node));
-            if reads_on {
-                // Without the key that was taken out others may be amiss: that is no new mistake.
-                next = T::deserialize(From(&rest))
-                    .err()
-                    .filter(ReadError::is_of_one_key);
+            if !reads_on {
+                return Err(None);
             }
+            error = match T::deserialize(From(&rest)) {
+                Ok(right) => return Err(Some(right)),
+                Err(next) if next.is_of_one_key() => next,
+                // Without the key that was taken out others may be amiss: that is no new mistake.
+                Err(_) => return Err(None),
+            };
         }
-        None
     }
 }
 

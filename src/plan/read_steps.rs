@@ -7,15 +7,27 @@ use super::document::{Entry, Kind, Node};
 use super::not_built;
 use super::read::Reader;
 use super::scope::{Bound, Scope};
-use super::steps::{
-    Action, Awaited, Each, Healed, Order, Otherwise, Repeat, Rounds, State, Step, WaitFor,
-};
+use super::steps::{Action, Each, Healed, Order, Repeat, Rounds, Step};
 use crate::clock::Nanos;
 use crate::fault::{DurationSpec, FaultSpec, Pool, Selector, Span, Terminate};
 
-/// The verbs beside the faults.
-pub(super) const VERBS: &[&str] = &[
-    "start", "restart", "resume", "heal", "wait", "wait_for", "repeat", "each", "mark",
+/// The verbs beside the faults, each with what it does.
+pub const VERBS: &[(&str, &str)] = &[
+    ("start", "start nodes again, whatever had stopped them"),
+    ("restart", "SIGTERM, then start again"),
+    ("resume", "let paused nodes run again (SIGCONT)"),
+    ("heal", "end `all` faults, or the one of that name"),
+    ("wait", "let time pass"),
+    (
+        "wait_for",
+        "wait until a state holds or operations are done, with a time limit",
+    ),
+    (
+        "repeat",
+        "do steps several times; with a `name` each round is a trial",
+    ),
+    ("each", "do steps once for each node"),
+    ("mark", "write a text into the record"),
 ];
 
 /// Keys that every fault takes beside its own.
@@ -25,7 +37,6 @@ const FAULT_KEYS: &[&str] = &["for", "as", "until"];
 const MAX_DEPTH: usize = 8;
 
 const MAX_TIMES: u64 = 100_000;
-const MAX_OPERATIONS: u64 = 1_000_000_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,38 +60,6 @@ struct CommonKeys {
     #[serde(rename = "as")]
     name: Option<String>,
     until: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WaitForKeys {
-    state: Option<StateWord>,
-    ops: Option<u64>,
-    node: Option<Selector>,
-    by: Option<u64>,
-    timeout: Option<Span>,
-    #[serde(rename = "else")]
-    otherwise: Option<OtherwiseWord>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StateWord {
-    Steady,
-    Served,
-    Leader,
-    NoLeader,
-    Synced,
-    Converged,
-    Behind,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum OtherwiseWord {
-    Fail,
-    Skip,
-    GoOn,
 }
 
 #[derive(Deserialize)]
@@ -274,7 +253,7 @@ impl StepReader<'_> {
                 },
             }]),
         };
-        let fault: Option<FaultSpec> = self.reader.read_below(verb, &own, 1);
+        let fault: Option<FaultSpec> = self.reader.read_below(verb, &own, 1).ok();
         let common = common?;
         let name = common.name.clone();
         if let Some(fault) = &fault {
@@ -387,106 +366,6 @@ impl StepReader<'_> {
         Some(Action::Heal(Healed::Named(name.to_owned())))
     }
 
-    fn wait_for(&mut self, entry: &Entry) -> Option<Action> {
-        if let Kind::Text(state) = &entry.value.kind {
-            let help = format!("write `wait_for: {{state: {state}, timeout: 30s}}`");
-            self.reader.report(
-                Diagnostic::error(entry.key_span.clone(), "`wait_for` needs a `timeout`")
-                    .help(help),
-            );
-            return None;
-        }
-        let value = &entry.value;
-        let keys: WaitForKeys = self.reader.read("wait_for", value)?;
-        if let Some(node) = &keys.node {
-            self.check_selector(node, value);
-        }
-        let what = self.awaited(&keys, entry);
-        let timeout = if keys.timeout.is_some() {
-            self.reader
-                .positive("timeout", keys.timeout, Nanos::ZERO, value)
-        } else {
-            self.reader.report(
-                Diagnostic::error(entry.key_span.clone(), "`wait_for` needs a `timeout`")
-                    .help("a run must end: add for example `timeout: 30s`"),
-            );
-            None
-        };
-        if matches!(what, Some(Awaited::State(State::Steady | State::Converged))) {
-            self.warn_of_open_faults(entry);
-        }
-        Some(Action::WaitFor(WaitFor {
-            what: what?,
-            node: keys.node,
-            by: keys.by.unwrap_or(1),
-            timeout: timeout?,
-            otherwise: match keys.otherwise {
-                None | Some(OtherwiseWord::Fail) => Otherwise::Fail,
-                Some(OtherwiseWord::Skip) => Otherwise::Skip,
-                Some(OtherwiseWord::GoOn) => Otherwise::GoOn,
-            },
-        }))
-    }
-
-    fn awaited(&mut self, keys: &WaitForKeys, entry: &Entry) -> Option<Awaited> {
-        let value = &entry.value;
-        let what = match (&keys.state, keys.ops) {
-            (Some(state), None) => Awaited::State(match state {
-                StateWord::Steady => State::Steady,
-                StateWord::Served => State::Served,
-                StateWord::Leader => State::Leader,
-                StateWord::NoLeader => State::NoLeader,
-                StateWord::Synced => State::Synced,
-                StateWord::Converged => State::Converged,
-                StateWord::Behind => State::Behind,
-            }),
-            (None, Some(count)) => {
-                let count = self.reader.bounded("ops", count, MAX_OPERATIONS, value)?;
-                Awaited::Operations(count)
-            }
-            (Some(_), Some(_)) => {
-                let message = "`state` does not go with `ops`";
-                self.refuse_key(entry, message, "wait for one, then for the other");
-                return None;
-            }
-            (None, None) => {
-                let message = "`wait_for` does not say for what";
-                self.refuse_key(entry, message, "add `state: steady` or `ops: 1000`");
-                return None;
-            }
-        };
-        let of_nodes = matches!(what, Awaited::State(State::Synced | State::Behind));
-        if keys.node.is_some() && !of_nodes {
-            self.refuse_key(
-                entry,
-                "`node` goes with `state: synced` and `state: behind` only",
-                "this state is one of the whole cluster: take `node` out",
-            );
-        }
-        if what == Awaited::State(State::Behind) && keys.node.is_none() {
-            let message = "`state: behind` needs the `node` that lags";
-            self.refuse_key(entry, message, "for example `node: $victim`");
-        }
-        if keys.by.is_some() && what != Awaited::State(State::Behind) {
-            let message = "`by` goes with `state: behind` only";
-            self.refuse_key(entry, message, "take `by` out");
-        }
-        Some(what)
-    }
-
-    fn warn_of_open_faults(&mut self, entry: &Entry) {
-        let Some(open) = self.scope.still_open().first() else {
-            return;
-        };
-        let warning = Diagnostic::warning(
-            entry.key_span.clone(),
-            format!("this waits in vain while the `{}` is in force", open.verb),
-        )
-        .also(open.place.clone(), "still in force")
-        .help("end the fault first: `start`, `resume`, `heal`, or `for:`");
-        self.reader.report(warning);
-    }
-
     fn repeat(&mut self, path: &str, entry: &Entry) -> Option<Action> {
         let value = &entry.value;
         let own = Node {
@@ -585,7 +464,7 @@ impl StepReader<'_> {
     }
 
     /// Names are bound, nodes exist, and the cluster is large enough for it to match.
-    fn check_selector(&mut self, selector: &Selector, node: &Node) {
+    pub(super) fn check_selector(&mut self, selector: &Selector, node: &Node) {
         let nodes = self.scope.nodes;
         for leaf in selector.leaves() {
             let place = node.locate(&leaf.to_string());
@@ -632,7 +511,7 @@ impl StepReader<'_> {
             .report(Diagnostic::error(node.span.clone(), message).help(help));
     }
 
-    fn refuse_key(&mut self, entry: &Entry, message: &str, help: &str) {
+    pub(super) fn refuse_key(&mut self, entry: &Entry, message: &str, help: &str) {
         self.reader
             .report(Diagnostic::error(entry.key_span.clone(), message).help(help));
     }
@@ -640,11 +519,15 @@ impl StepReader<'_> {
 
 /// Every verb of the language that is built.
 pub(super) fn verbs() -> Vec<&'static str> {
-    FaultSpec::NAMES.iter().chain(VERBS).copied().collect()
+    FaultSpec::NAMES
+        .iter()
+        .copied()
+        .chain(VERBS.iter().map(|(name, _)| *name))
+        .collect()
 }
 
 fn is_verb(word: &str) -> bool {
-    FaultSpec::NAMES.contains(&word) || VERBS.contains(&word) || not_built::VERBS.contains(&word)
+    verbs().contains(&word) || not_built::VERBS.contains(&word)
 }
 
 /// Faults that can be written `kill: leader`.

@@ -122,12 +122,17 @@ impl Reader {
             .and_then(|node| self.name(node));
         let about = self.section(root, "about", |reader, node| reader.read("about", node));
         let seed = self.section(root, "seed", |reader, node| reader.read("seed", node));
+        let mistakes = self.list.len();
         let cluster = self.section(root, "cluster", Self::cluster);
+        let cluster = cluster.filter(|_| self.list.len() == mistakes);
         let workload = self.section(root, "workload", Self::workload);
         let probe: Option<Option<ProbeSpec>> = self.section(root, "probe", Self::probe);
-        let expect = root
-            .entry("expect")
-            .map(|entry| self.expectations(text, &entry.value));
+        let expect = root.entry("expect").map(|entry| {
+            // Wrong probes are reported already: they count as all that is wanted.
+            let all = ProbeSpec::default();
+            let probe = probe.as_ref().map_or(Some(&all), Option::as_ref);
+            self.expectations(text, &entry.value, probe)
+        });
         // Steps are read even with a wrong cluster; its size is then unknown and not held against
         // them.
         let nodes = match &cluster {

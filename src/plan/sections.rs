@@ -15,7 +15,7 @@ use super::{
 };
 use crate::clock::Nanos;
 use crate::fault::{Rate, Share, Span};
-use crate::measure::Assertion;
+use crate::measure::{Assertion, Subject};
 
 /// Larger clusters do not fit one machine with sensible timing.
 pub(super) const MAX_NODES: u8 = 9;
@@ -98,7 +98,7 @@ struct MixKeys {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ProbeKeys {
-    every: Span,
+    every: Option<Span>,
     deadline: Option<Span>,
     timeout: Option<Span>,
     ops: Option<Vec<ProbeWord>>,
@@ -146,6 +146,19 @@ impl Default for WorkloadSpec {
     }
 }
 
+impl Default for ProbeSpec {
+    /// A write and a read every 10 ms, good within 50 ms, given up after 2 s.
+    fn default() -> Self {
+        Self {
+            every: Nanos::from_millis(10),
+            deadline: Nanos::from_millis(50),
+            timeout: Nanos::from_secs(2),
+            write: true,
+            read: true,
+        }
+    }
+}
+
 impl Reader {
     /// `name:`, a word for folders.
     pub(super) fn name(&mut self, node: &Node) -> Option<String> {
@@ -179,14 +192,13 @@ impl Reader {
 
     /// `cluster:`.
     pub(super) fn cluster(&mut self, node: &Node) -> Option<ClusterSpec> {
-        let keys: ClusterKeys = self.read("cluster", node)?;
+        let keys: ClusterKeys = self.read_what_is_right("cluster", node)?;
         let default = ClusterSpec::default();
         let system = keys.system.unwrap_or(default.system);
-        let known = self.one_of(&node.locate(&system), &system, &["zab"], not_built::SYSTEMS);
+        self.one_of(&node.locate(&system), &system, &["zab"], not_built::SYSTEMS);
         let nodes = keys.nodes.unwrap_or_else(|| u64::from(default.nodes));
         let nodes = self.bounded("nodes", nodes, u64::from(MAX_NODES), node);
         let config = keys.config;
-        known.then_some(())?;
         Some(ClusterSpec {
             system,
             nodes: u8::try_from(nodes?).unwrap_or(MAX_NODES),
@@ -201,7 +213,7 @@ impl Reader {
 
     /// `workload:`.
     pub(super) fn workload(&mut self, node: &Node) -> Option<WorkloadSpec> {
-        let read: WorkloadKeys = self.read("workload", node)?;
+        let read: WorkloadKeys = self.read_what_is_right("workload", node)?;
         let default = WorkloadSpec::default();
         if let Some(kind) = &read.kind {
             let place = node.locate(kind);
@@ -270,10 +282,11 @@ impl Reader {
 
     /// `probe:`.
     pub(super) fn probe(&mut self, node: &Node) -> Option<ProbeSpec> {
-        let keys: ProbeKeys = self.read("probe", node)?;
-        let every = self.positive("every", Some(keys.every), Nanos::ZERO, node);
-        let deadline = self.positive("deadline", keys.deadline, Nanos::from_millis(50), node);
-        let timeout = self.positive("timeout", keys.timeout, Nanos::from_secs(2), node);
+        let keys: ProbeKeys = self.read_what_is_right("probe", node)?;
+        let default = ProbeSpec::default();
+        let every = self.positive("every", keys.every, default.every, node);
+        let deadline = self.positive("deadline", keys.deadline, default.deadline, node);
+        let timeout = self.positive("timeout", keys.timeout, default.timeout, node);
         let (every, deadline, timeout) = (every?, deadline?, timeout?);
         if every < Nanos::from_millis(1) {
             let place = node.locate(&Span(every).to_string());
@@ -316,7 +329,12 @@ impl Reader {
     }
 
     /// `expect:`, each line an assertion.
-    pub(super) fn expectations(&mut self, text: &str, node: &Node) -> Vec<Expectation> {
+    pub(super) fn expectations(
+        &mut self,
+        text: &str,
+        node: &Node,
+        probe: Option<&ProbeSpec>,
+    ) -> Vec<Expectation> {
         let Kind::List(items) = &node.kind else {
             let message = format!(
                 "`expect` is a list of assertions, found {}",
@@ -328,7 +346,11 @@ impl Reader {
             );
             return Vec::new();
         };
-        let read = |item: &Node| self.expectation(text, item);
+        let read = |item: &Node| {
+            let expectation = self.expectation(text, item)?;
+            self.warn_without_probes(&expectation, item, probe);
+            Some(expectation)
+        };
         items.iter().filter_map(read).collect()
     }
 
@@ -359,6 +381,33 @@ impl Reader {
         }
     }
 
+    /// Without probes outages are unknown, so that the run could only end inconclusive.
+    fn warn_without_probes(
+        &mut self,
+        expectation: &Expectation,
+        node: &Node,
+        probe: Option<&ProbeSpec>,
+    ) {
+        let Subject::Comparison(comparison) = &expectation.assertion.subject else {
+            return;
+        };
+        let metric = comparison.metric.name;
+        let is_probed = match probe {
+            _ if !metric.starts_with("outage") && !metric.starts_with("availability") => true,
+            None => false,
+            Some(probe) if metric.contains(".write") => probe.write,
+            Some(probe) if metric.contains(".read") => probe.read,
+            Some(_) => true,
+        };
+        if !is_probed {
+            let message = format!("`{metric}` is measured by probes that this plan does not have");
+            self.report(
+                Diagnostic::warning(node.span.clone(), message)
+                    .help("add `probe: {every: 10ms}`, or the run ends inconclusive"),
+            );
+        }
+    }
+
     /// A top-level word that only has one value for now.
     pub(super) fn only_word(&mut self, node: &Node, built: &str, later: &[&str]) {
         let key = match &node.kind {
@@ -368,10 +417,10 @@ impl Reader {
         self.one_of(&node.span, &key, &[built], later);
     }
 
-    /// Whether `word` is one of `built`; else it is refused, as unbuilt or as unknown.
-    fn one_of(&mut self, span: &Range<usize>, word: &str, built: &[&str], later: &[&str]) -> bool {
+    /// Refuses a word that is none of `built`, as unbuilt or as unknown.
+    fn one_of(&mut self, span: &Range<usize>, word: &str, built: &[&str], later: &[&str]) {
         if built.contains(&word) {
-            return true;
+            return;
         }
         self.report(if later.contains(&word) {
             Diagnostic::error(span.clone(), format!("`{word}` is not built yet"))
@@ -380,7 +429,6 @@ impl Reader {
             Diagnostic::error(span.clone(), format!("`{word}` is not known here"))
                 .help(did_you_mean(word, built, "one of"))
         });
-        false
     }
 
     /// A count from 1 to `most`, found under `key` of `node`.
