@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::facts::RunFacts;
 use super::utc::Utc;
+use crate::history::CodecError;
 use crate::id::NodeId;
 
 /// Names of the files in a run's folder.
@@ -105,6 +106,9 @@ pub enum FolderError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A stream is damaged; the text names file and line.
+    #[error("understand {0}")]
+    Stream(#[from] CodecError),
 }
 
 impl RunFolder {
@@ -350,18 +354,18 @@ const SUGGESTIONS: usize = 3;
 const SLUG_LENGTH: usize = 48;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::clock::Nanos;
     use crate::results::{Environment, PlanFacts};
 
-    const NAME: RunName<'_> = RunName {
+    pub(in crate::results) const NAME: RunName<'_> = RunName {
         utc: Utc(1_795_405_512),
         plan: "Kill leader!",
         salt: 0x7f3a,
     };
 
-    fn facts(run_id: &str) -> RunFacts {
+    pub(in crate::results) fn facts(run_id: &str) -> RunFacts {
         RunFacts {
             schema: RunFacts::SCHEMA.to_owned(),
             run_id: run_id.to_owned(),

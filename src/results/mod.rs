@@ -3,9 +3,11 @@
 mod facts;
 mod folder;
 mod record;
+mod stored;
 mod utc;
 
 pub use facts::RunFacts;
 pub use folder::{FolderError, RunFolder, RunName, names, runs};
 pub use record::{Environment, PlanFacts, RunRecord};
+pub use stored::StoredRun;
 pub use utc::Utc;
