@@ -27,6 +27,8 @@ pub struct CoreConfig {
     pub seed: u64,
     /// The timing of liveness.
     pub timing: Timing,
+    /// How many log entries behind a snapshot are kept for followers that lag; 5000 is plenty.
+    pub keep_entries: usize,
 }
 
 /// The timing of liveness.
@@ -286,19 +288,25 @@ pub enum DiskOp {
         /// The last transaction to keep.
         after: Zxid,
     },
-    /// Replace both epochs, atomically.
+    /// Replace both epochs, atomically. They must not be durable before what stands ahead of them
+    /// in this batch or in earlier ones: fsync the log first.
     SetMeta {
         /// The last epoch promised.
         accepted_epoch: u32,
         /// The last epoch whose history was synchronised.
         current_epoch: u32,
     },
-    /// Replace snapshot and log by this snapshot and an empty log, atomically.
+    /// Replace snapshot and log by this snapshot and a log of these entries, **atomically**: after
+    /// a crash there is either the old history or the whole new one. A snapshot without its
+    /// entries would be a shorter history than the node has vouched for. (One way: the installed
+    /// file carries the entries, and one rename puts both into force.)
     InstallSnapshot {
         /// The last transaction of the snapshot.
         zxid: Zxid,
         /// Its bytes.
         bytes: Payload,
+        /// What follows it.
+        entries: Vec<Entry>,
     },
 }
 
