@@ -103,12 +103,11 @@ impl Core {
                 let pause = self.pause();
                 self.postpone(pause);
             }
-            Some(campaign) => {
-                if campaign.ask_again <= now {
-                    campaign.ask_again = now.after(ASK_AGAIN);
-                    self.ask_for_votes();
-                }
+            Some(campaign) if campaign.ask_again <= now => {
+                campaign.ask_again = now.after(ASK_AGAIN);
+                self.ask_for_votes();
             }
+            Some(_) => {}
         }
     }
 

@@ -76,7 +76,9 @@ impl Core {
         if !voters.contains(&me) {
             return Err(BootError::NotAVoter(me));
         }
-        let log = checked_log(&boot)?;
+        let (accepted_epoch, current_epoch, snapshot) =
+            (boot.accepted_epoch, boot.current_epoch, boot.snapshot);
+        let log = checked_log(boot)?;
         let voters: BTreeSet<Sid> = voters.into_iter().collect();
         let peers = voters
             .iter()
@@ -100,8 +102,8 @@ impl Core {
             wake_at: Nanos::NEVER,
             out: vec![
                 Output::Trace(TraceEvent::Boot {
-                    accepted_epoch: boot.accepted_epoch,
-                    current_epoch: boot.current_epoch,
+                    accepted_epoch,
+                    current_epoch,
                     last_zxid: last,
                 }),
                 Output::Trace(TraceEvent::Looking { reason: "boot" }),
@@ -113,12 +115,12 @@ impl Core {
             round: 0,
             attempts: 0,
             epoch_floor: 0,
-            accepted_epoch: boot.accepted_epoch,
-            current_epoch: boot.current_epoch,
+            accepted_epoch,
+            current_epoch,
             gate: Gate::new(last),
             log,
-            committed: boot.snapshot,
-            delivered: boot.snapshot,
+            committed: snapshot,
+            delivered: snapshot,
             writes: BTreeSet::new(),
             reads: BTreeSet::new(),
             serving: false,
@@ -369,8 +371,8 @@ impl Core {
     }
 }
 
-fn checked_log(boot: &Boot) -> Result<Log, BootError> {
-    let log = Log::new(boot.base, boot.entries.clone())?;
+fn checked_log(boot: Boot) -> Result<Log, BootError> {
+    let log = Log::new(boot.base, boot.entries)?;
     let last = log.last();
     if boot.accepted_epoch < boot.current_epoch {
         return Err(BootError::AcceptedBehindCurrent {

@@ -251,7 +251,8 @@ impl Stream {
     }
 
     /// Whether everything pushed has arrived.
-    pub(super) fn is_idle(&self) -> bool {
+    #[cfg(test)]
+    fn is_idle(&self) -> bool {
         self.flight.is_empty() && self.queue.is_empty()
     }
 

@@ -33,7 +33,14 @@ fn epochs(accepted_epoch: u32, current_epoch: u32) -> StorageOp {
 
 fn install(zxid: Zxid) -> StorageOp {
     let bytes = Arc::from(&b"theirs"[..]);
-    StorageOp::Protocol(DiskOp::InstallSnapshot { zxid, bytes })
+    let entries = (1..=12)
+        .map(|further| entry(zxid.epoch(), zxid.counter() + further))
+        .collect();
+    StorageOp::Protocol(DiskOp::InstallSnapshot {
+        zxid,
+        bytes,
+        entries,
+    })
 }
 
 fn save(zxid: Zxid) -> StorageOp {
@@ -143,15 +150,15 @@ fn a_snapshot_from_another_node_replaces_everything() {
             reopen,
             &[
                 &[append(1, 1..=30), save(Zxid::new(1, 9))],
-                &[install(at), append(5, 10..=12)],
-                &[append(5, 13..=13)],
+                &[install(at), append(5, 22..=30)],
+                &[append(5, 31..=31)],
             ],
         );
         assert_eq!(found.snapshot, Some((at, Arc::from(&b"theirs"[..]))));
         assert_eq!(found.base, at);
         assert_eq!(
             zxids(&found),
-            (10..=13).map(|n| Zxid::new(5, n)).collect::<Vec<_>>()
+            (10..=31).map(|n| Zxid::new(5, n)).collect::<Vec<_>>()
         );
     });
 }
@@ -344,19 +351,72 @@ fn damage_to_a_sealed_segment_is_refused() {
     assert!(recover(dir.path()).is_err(), "a segment is missing");
 }
 
+/// All files of a directory, by name.
+fn files_of(dir: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let bytes = std::fs::read(entry.path()).unwrap();
+            (entry.file_name().into_string().unwrap(), bytes)
+        })
+        .collect()
+}
+
 #[test]
-fn a_crash_between_installing_a_snapshot_and_dropping_the_log_keeps_the_snapshot() {
+fn a_crash_while_a_snapshot_is_installed_leaves_the_old_history_or_the_new_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut storage = DiskStorage::open(options(dir.path())).unwrap();
     storage.recover().unwrap();
-    storage.perform(&[append(1, 1..=4)]).unwrap();
-    let (path, old) = newest_segment(dir.path());
+    storage.perform(&[append(1, 1..=40)]).unwrap();
+    let before = files_of(dir.path());
     storage.perform(&[install(Zxid::new(2, 7))]).unwrap();
     drop(storage);
-    let (new, _) = newest_segment(dir.path());
-    std::fs::remove_file(new).unwrap();
-    std::fs::write(&path, old).unwrap();
-    let found = recover(dir.path()).unwrap();
-    assert_eq!((found.base, found.entries.len()), (Zxid::new(2, 7), 0));
-    assert!(!path.exists(), "the void log is gone");
+    let after = files_of(dir.path());
+    let new: Vec<_> = after
+        .iter()
+        .filter(|(name, _)| !before.contains_key(*name))
+        .collect();
+    let is_snapshot = |name: &str| name.starts_with("snapshot.");
+    // The new log is written, segment by segment; then the snapshot; then the old log is deleted.
+    for written in 0..=new.len() {
+        let mut files = before.clone();
+        for (name, bytes) in &new[..written] {
+            files.insert((*name).clone(), (*bytes).clone());
+        }
+        let is_installed = files.keys().any(|name| is_snapshot(name));
+        let crash = tempfile::tempdir().unwrap();
+        for (name, bytes) in &files {
+            std::fs::write(crash.path().join(name), bytes).unwrap();
+        }
+        let found = recover(crash.path()).unwrap();
+        let expected = if is_installed {
+            (8..=19).map(|n| Zxid::new(2, n)).collect::<Vec<_>>()
+        } else {
+            (1..=40).map(|n| Zxid::new(1, n)).collect()
+        };
+        assert_eq!(zxids(&found), expected, "{written} files written");
+        assert_eq!(recover(crash.path()).unwrap(), found);
+    }
+    assert!(
+        new.len() > 2 && is_snapshot(new.last().unwrap().0),
+        "{new:?}"
+    );
+}
+
+#[test]
+fn a_lost_snapshot_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut storage = DiskStorage::open(options(dir.path())).unwrap();
+    storage.recover().unwrap();
+    storage.perform(&[install(Zxid::new(2, 7))]).unwrap();
+    drop(storage);
+    for name in files_of(dir.path())
+        .keys()
+        .filter(|name| name.starts_with("snapshot."))
+    {
+        std::fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    let error = recover(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("its snapshot is missing"), "{error}");
 }

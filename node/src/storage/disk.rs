@@ -82,10 +82,7 @@ impl Storage for DiskStorage {
             .iter()
             .filter_map(|name| SnapshotId::parse(name))
             .max();
-        let segments: Vec<_> = names
-            .iter()
-            .filter_map(|name| SegmentId::parse(name))
-            .collect();
+        let segments = log_segments(&names);
         let is_fresh = snapshot.is_none() && segments.is_empty();
         let meta = MetaFile::open(dir, self.options.node, is_fresh)?;
         let (wal, entries) = recover_log(&self.options, snapshot, segments)?;
@@ -125,22 +122,26 @@ impl Storage for DiskStorage {
     }
 }
 
-/// Reads the log that belongs to the snapshot, and deletes what an older generation left.
+/// Reads the log that belongs to the snapshot. Deletes what an older generation left, and what an
+/// installation that was not finished had prepared.
 fn recover_log(
     options: &Options,
     snapshot: Option<SnapshotId>,
     segments: Vec<SegmentId>,
 ) -> Result<(Wal, Vec<Entry>), StorageError> {
     let generation = snapshot.map_or(0, |id| id.generation);
-    let (old, current): (Vec<_>, Vec<_>) = segments
+    let (current, void): (Vec<_>, Vec<_>) = segments
         .into_iter()
-        .partition(|id| id.generation < generation);
-    for id in old {
-        files::remove(&id.path(&options.dir))?;
-    }
-    if let Some(id) = current.iter().find(|id| id.generation > generation) {
+        .partition(|id| id.generation == generation);
+    // An installation begins with a log in force; without one, a snapshot was lost.
+    if let Some(id) = void.iter().find(|id| id.generation > generation)
+        && current.is_empty()
+    {
         let what = "its snapshot is missing";
         return Err(StorageError::corrupt(&id.path(&options.dir), 0, what));
+    }
+    for id in void {
+        files::remove(&id.path(&options.dir))?;
     }
     let zxid = snapshot.map_or(Zxid::ZERO, |id| id.zxid);
     let Some(first) = current.first() else {
@@ -177,17 +178,11 @@ impl Open {
                 accepted: *accepted_epoch,
                 current: *current_epoch,
             }),
-            StorageOp::Protocol(DiskOp::InstallSnapshot { zxid, bytes }) => {
-                let id = SnapshotId {
-                    generation: self.wal.generation() + 1,
-                    zxid: *zxid,
-                };
-                id.write(&options.dir, bytes)?;
-                self.snapshot = Some(id);
-                let (wal, _) = recover_log(options, self.snapshot, log_segments(options)?)?;
-                self.wal = wal;
-                self.delete_old_snapshots(options)
-            }
+            StorageOp::Protocol(DiskOp::InstallSnapshot {
+                zxid,
+                bytes,
+                entries,
+            }) => self.install(options, *zxid, (bytes, entries)),
             StorageOp::SaveSnapshot { zxid, bytes } => {
                 let id = SnapshotId {
                     generation: self.wal.generation(),
@@ -204,6 +199,33 @@ impl Open {
         }
     }
 
+    /// Replaces the history. The log of the new generation is complete before the snapshot makes it
+    /// valid, and the old one void, by a rename.
+    fn install(
+        &mut self,
+        options: &Options,
+        zxid: Zxid,
+        (bytes, entries): (&[u8], &[Entry]),
+    ) -> Result<(), StorageError> {
+        let generation = self.wal.generation() + 1;
+        let base = SegmentId {
+            generation,
+            base: zxid,
+        };
+        let mut wal = Wal::create(&options.dir, base, options.segment_bytes)?;
+        wal.append(entries)?;
+        let id = SnapshotId { generation, zxid };
+        id.write(&options.dir, bytes)?;
+        self.wal = wal;
+        self.snapshot = Some(id);
+        for old in log_segments(&files::names(&options.dir)?) {
+            if old.generation < generation {
+                files::remove(&old.path(&options.dir))?;
+            }
+        }
+        self.delete_old_snapshots(options)
+    }
+
     fn delete_old_snapshots(&mut self, options: &Options) -> Result<(), StorageError> {
         for name in files::names(&options.dir)? {
             if SnapshotId::parse(&name).is_some_and(|id| Some(id) < self.snapshot) {
@@ -214,12 +236,11 @@ impl Open {
     }
 }
 
-fn log_segments(options: &Options) -> Result<Vec<SegmentId>, StorageError> {
-    let names = files::names(&options.dir)?;
-    Ok(names
+fn log_segments(names: &[String]) -> Vec<SegmentId> {
+    names
         .iter()
         .filter_map(|name| SegmentId::parse(name))
-        .collect())
+        .collect()
 }
 
 #[cfg(test)]

@@ -51,10 +51,14 @@ fn change(state: &mut Recovered, op: &StorageOp) -> Result<(), StorageError> {
             state.accepted_epoch = *accepted_epoch;
             state.current_epoch = *current_epoch;
         }
-        StorageOp::Protocol(DiskOp::InstallSnapshot { zxid, bytes }) => {
+        StorageOp::Protocol(DiskOp::InstallSnapshot {
+            zxid,
+            bytes,
+            entries,
+        }) => {
             state.snapshot = Some((*zxid, Arc::clone(bytes)));
             state.base = *zxid;
-            state.entries.clear();
+            state.entries.clone_from(entries);
         }
         StorageOp::SaveSnapshot { zxid, bytes } => {
             let newest = state
