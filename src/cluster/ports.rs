@@ -145,9 +145,8 @@ mod tests {
 
     #[test]
     fn a_node_can_listen_on_a_reserved_port_and_another_seeker_cannot_have_it() {
-        let port = Ports::new(11).take().map(|port| (port, reserve(port)));
-        let (port, reservation) = port.unwrap();
-        let _reservation = reservation.unwrap();
+        let mut ports = Ports::new(11);
+        let port = ports.take().unwrap();
         assert_eq!(reserve(port).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         let _node = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     }

@@ -10,6 +10,8 @@ mod links;
 mod pipe;
 mod probe;
 mod rule;
+#[cfg(test)]
+mod tests;
 
 pub use fate::frame_is_lost;
 pub use links::{Counters, Framing, Links, Path, RuleError};

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
-    SocketType, recvmsg, send, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown,
+    SocketFlags, SocketType, recvmsg, send, shutdown, socketpair,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
@@ -93,15 +93,17 @@ impl Reaper {
             .ok_or_else(|| io::Error::other("the reaper was dismissed"))
     }
 
-    /// Closes this end, so that the reaper kills everybody and ends, and waits for that.
-    /// The caller must have dropped its own references to the socket.
+    /// Closes the connection, whoever else refers to it, so that the reaper kills everybody and
+    /// ends, and waits for that.
     ///
     /// # Errors
     /// If the reaper does not end in time.
     pub(in crate::cluster) fn dismiss(&mut self) -> io::Result<()> {
-        if self.socket.take().is_none() {
+        let Some(socket) = self.socket.take() else {
             return Ok(());
-        }
+        };
+        // It fails only where the reaper has closed its end already.
+        let _ = shutdown(socket.0.get_ref(), Shutdown::Both);
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("a process id out of range"))?;
         // We have not reaped it, so the number is its own.

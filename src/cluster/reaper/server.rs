@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::{set_child_subreaper, set_pdeathsig};
 use nix::sys::signal::{SigHandler, SigSet, Signal, kill, killpg, signal};
@@ -208,8 +209,8 @@ fn launch(spawn: &Spawn) -> io::Result<Pid> {
         reason = "only code between fork and exec can bind a child's life to ours"
     )]
     // SAFETY: the closure runs in the child between fork and exec. It makes system calls only
-    // (prctl, getppid, sigaction, sigprocmask), which are async-signal-safe, allocates nothing, and
-    // the parent has a single thread, so no lock can be held.
+    // (prctl, getppid, sigaction, sigprocmask, close_range), which are async-signal-safe, and
+    // allocates nothing; the parent has a single thread, so no lock can be held.
     unsafe {
         command.pre_exec(move || {
             set_pdeathsig(Signal::SIGKILL)?;
@@ -222,6 +223,9 @@ fn launch(spawn: &Spawn) -> io::Result<Pid> {
                 }
             }
             SigSet::empty().thread_set_mask()?;
+            // Files that whoever started the harness left open must not reach the nodes.
+            let flags = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
+            Errno::result(libc::close_range(3, libc::c_uint::MAX, flags))?;
             Ok(())
         });
     }
