@@ -1,8 +1,10 @@
-//! Every bundled plan is valid, without a warning, and survives being written back.
+//! Every bundled plan is valid, without a warning, and survives being written back; the reference
+//! knows every verb.
 
 use std::path::{Path, PathBuf};
 
-use chaos::plan::Plan;
+use chaos::fault::FaultSpec;
+use chaos::plan::{Plan, VERBS};
 
 fn bundled() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
@@ -66,4 +68,23 @@ fn every_bundled_plan_reads_back_from_its_resolved_form() {
         assert_eq!(again.timeline(), plan.timeline());
         assert_eq!(again.to_resolved_yaml(), resolved);
     }
+}
+
+#[test]
+fn the_reference_names_every_verb_and_its_examples_are_valid() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/plan-reference.md");
+    let text = std::fs::read_to_string(path).expect("the reference can be read");
+    let steps = VERBS.iter().map(|(verb, _)| verb);
+    for verb in FaultSpec::NAMES.iter().chain(steps) {
+        let row = format!("\n| `{verb}` |");
+        assert!(text.contains(&row), "the reference lacks `{verb}`");
+    }
+    let mut examples = 0;
+    for block in text.split("```yaml\n").skip(1) {
+        let example = block.split("```").next().unwrap_or_default();
+        let (_, warnings) = parse("docs/plan-reference.md", example);
+        assert_eq!(warnings, "");
+        examples += 1;
+    }
+    assert!(examples > 0, "the reference shows a plan");
 }

@@ -14,7 +14,7 @@ use crate::seed::Stream;
 #[derive(Debug)]
 pub(super) struct Chooser<'a> {
     view: &'a ClusterView,
-    stream: &'a mut Stream,
+    stream: Stream,
     bindings: &'a Bindings,
     picked: Vec<NodeId>,
 }
@@ -23,34 +23,41 @@ impl Selector {
     /// The nodes that are meant at this moment, in rising order, at least one.
     ///
     /// # Errors
-    /// Nobody matches now; the view may change, so the caller may try again.
+    /// Nobody matches now; the view may change, so the caller may try again. Nothing is then taken
+    /// from the stream.
     pub fn resolve(
         &self,
         view: &ClusterView,
         stream: &mut Stream,
         bindings: &Bindings,
     ) -> Result<Vec<NodeId>, Unresolved> {
-        Chooser::new(view, stream, bindings).choose(self)
+        Chooser::attempt(view, stream, bindings, |chooser| chooser.choose(self))
     }
 }
 
 impl<'a> Chooser<'a> {
-    pub(super) const fn new(
+    /// Runs `choose`. The stream moves on only if it succeeds: how often a caller has to try again
+    /// depends on timing, and must not change later decisions.
+    pub(super) fn attempt<T>(
         view: &'a ClusterView,
-        stream: &'a mut Stream,
+        stream: &mut Stream,
         bindings: &'a Bindings,
-    ) -> Self {
-        Self {
+        choose: impl FnOnce(&mut Self) -> Result<T, Unresolved>,
+    ) -> Result<T, Unresolved> {
+        let mut chooser = Self {
             view,
-            stream,
+            stream: stream.clone(),
             bindings,
             picked: Vec::new(),
-        }
+        };
+        let chosen = choose(&mut chooser)?;
+        *stream = chooser.stream;
+        Ok(chosen)
     }
 
     /// For what else a fault decides by chance.
     pub(super) const fn stream(&mut self) -> &mut Stream {
-        self.stream
+        &mut self.stream
     }
 
     /// The nodes that are meant, in rising order, at least one.
@@ -252,9 +259,11 @@ pub(super) mod tests {
         let bindings = Bindings::default();
         for seed in 0..50 {
             let mut stream = Seed(seed).stream("test");
-            let mut chooser = Chooser::new(&view, &mut stream, &bindings);
-            let first = chooser.choose(&Selector::parse("any").unwrap()).unwrap();
-            let second = chooser.choose(&Selector::AnyOther).unwrap();
+            let (first, second) = Chooser::attempt(&view, &mut stream, &bindings, |chooser| {
+                let first = chooser.choose(&Selector::parse("any").unwrap())?;
+                Ok((first, chooser.choose(&Selector::AnyOther)?))
+            })
+            .unwrap();
             assert_ne!(first, second);
         }
     }

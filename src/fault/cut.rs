@@ -50,8 +50,9 @@ impl Fault for Cut {
         stream: &mut Stream,
         bindings: &Bindings,
     ) -> Result<Chosen, Unresolved> {
-        let mut chooser = Chooser::new(view, stream, bindings);
-        self.ends.choose(view, &mut chooser, "cut", Rule::Cut)
+        Chooser::attempt(view, stream, bindings, |chooser| {
+            self.ends.choose(view, chooser, "cut", Rule::Cut)
+        })
     }
 
     fn parameters(&self) -> String {

@@ -79,16 +79,17 @@ impl Fault for Delay {
         stream: &mut Stream,
         bindings: &Bindings,
     ) -> Result<Chosen, Unresolved> {
-        let mut chooser = Chooser::new(view, stream, bindings);
-        let by = self.by.draw(chooser.stream());
-        let jitter = self.jitter.min(by);
-        let verb = if jitter == Nanos::ZERO {
-            format!("delay {}", Span(by))
-        } else {
-            format!("delay {} ± {}", Span(by), Span(jitter))
-        };
-        self.ends
-            .choose(view, &mut chooser, &verb, Rule::Delay { by, jitter })
+        Chooser::attempt(view, stream, bindings, |chooser| {
+            let by = self.by.draw(chooser.stream());
+            let jitter = self.jitter.min(by);
+            let verb = if jitter == Nanos::ZERO {
+                format!("delay {}", Span(by))
+            } else {
+                format!("delay {} ± {}", Span(by), Span(jitter))
+            };
+            let rule = Rule::Delay { by, jitter };
+            self.ends.choose(view, chooser, &verb, rule)
+        })
     }
 
     fn parameters(&self) -> String {

@@ -106,14 +106,13 @@ impl Fault for Drop {
         stream: &mut Stream,
         bindings: &Bindings,
     ) -> Result<Chosen, Unresolved> {
-        let mut chooser = Chooser::new(view, stream, bindings);
-        let loss = self.loss.draw(chooser.stream());
-        let rule = Rule::Drop {
-            loss,
-            layer: self.layer.drop_layer(),
-        };
-        let verb = format!("drop {}", ShareSpec::Fixed(loss));
-        self.ends.choose(view, &mut chooser, &verb, rule)
+        Chooser::attempt(view, stream, bindings, |chooser| {
+            let loss = self.loss.draw(chooser.stream());
+            let layer = self.layer.drop_layer();
+            let verb = format!("drop {}", ShareSpec::Fixed(loss));
+            let rule = Rule::Drop { loss, layer };
+            self.ends.choose(view, chooser, &verb, rule)
+        })
     }
 
     fn parameters(&self) -> String {
@@ -147,6 +146,27 @@ mod tests {
         assert_eq!(partial.label, "drop 30% n1 (leader) <-> n2,n3");
         assert!(!partial.on_leader);
         assert!(drop(ShareSpec::Fixed(1.0)).on_leader);
+    }
+
+    #[test]
+    fn a_try_that_finds_nobody_takes_nothing_from_the_stream() {
+        let mut view = steady(3);
+        view.nodes[0].role = crate::cluster::Role::Looking;
+        let drop = Drop {
+            ends: Ends {
+                from: End::Nodes(Selector::parse("any").unwrap()),
+                to: End::Nodes(Selector::Leader),
+                both_ways: true,
+            },
+            loss: ShareSpec::Uniform(0.05, 0.6),
+            layer: Layer::Stall,
+        };
+        let (mut used, mut fresh) = (stream(), stream());
+        assert!(
+            drop.effects(&view, &mut used, &Bindings::default())
+                .is_err()
+        );
+        assert_eq!(used.bits(), fresh.bits());
     }
 
     #[test]

@@ -3,7 +3,6 @@
 
 use serde::Deserialize;
 
-use super::choose::Chooser;
 use super::ends::link_fault;
 use super::power_off::cut_off;
 use super::{Bindings, Chosen, Fault, Misfit, Selector, Unresolved, name_nodes};
@@ -42,7 +41,7 @@ impl Fault for Isolate {
         stream: &mut Stream,
         bindings: &Bindings,
     ) -> Result<Chosen, Unresolved> {
-        let nodes = Chooser::new(view, stream, bindings).choose(&self.node)?;
+        let nodes = self.node.resolve(view, stream, bindings)?;
         let from = if self.clients {
             " from peers and clients"
         } else {

@@ -58,7 +58,8 @@ pub trait Fault: fmt::Debug {
     /// Chooses its nodes and says what is wrong while it lasts.
     ///
     /// # Errors
-    /// A selector matches nothing now; the view may change, so the caller may try again.
+    /// A selector matches nothing now; the view may change, so the caller may try again. Nothing
+    /// is then taken from the stream, so that the number of tries changes no later decision.
     fn effects(
         &self,
         view: &ClusterView,

@@ -3,7 +3,6 @@
 
 use serde::Deserialize;
 
-use super::choose::Chooser;
 use super::{Bindings, Chosen, Fault, Misfit, Selector, Unresolved, name_nodes};
 use crate::cluster::{ClusterView, Effect};
 use crate::seed::Stream;
@@ -31,7 +30,7 @@ impl Fault for Pause {
         stream: &mut Stream,
         bindings: &Bindings,
     ) -> Result<Chosen, Unresolved> {
-        let nodes = Chooser::new(view, stream, bindings).choose(&self.node)?;
+        let nodes = self.node.resolve(view, stream, bindings)?;
         let leader = view.leader();
         Ok(Chosen {
             effects: nodes.iter().copied().map(Effect::Paused).collect(),

@@ -3,7 +3,6 @@
 
 use serde::Deserialize;
 
-use super::choose::Chooser;
 use super::kill::down;
 use super::{Bindings, Chosen, Fault, Misfit, Selector, Unresolved};
 use crate::cluster::{ClusterView, Effect, Ending};
@@ -34,7 +33,7 @@ impl Fault for PowerOff {
         stream: &mut Stream,
         bindings: &Bindings,
     ) -> Result<Chosen, Unresolved> {
-        let nodes = Chooser::new(view, stream, bindings).choose(&self.node)?;
+        let nodes = self.node.resolve(view, stream, bindings)?;
         let mut cuts = cut_off(view, &nodes, true);
         let mut chosen = down(view, nodes, "power off", Ending::Kill);
         cuts.append(&mut chosen.effects);

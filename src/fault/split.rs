@@ -147,18 +147,16 @@ impl Fault for Split {
     ) -> Result<Chosen, Unresolved> {
         match self {
             Self::Into(shape) => Ok(into_shape(*shape, view, stream)),
-            Self::Groups(groups) => {
-                let mut chooser = Chooser::new(view, stream, bindings);
-                let mut chosen = Vec::new();
-                for group in groups {
-                    chosen.push(chooser.choose(group)?);
-                }
+            Self::Groups(groups) => Chooser::attempt(view, stream, bindings, |chooser| {
+                let chosen: Result<Vec<_>, _> =
+                    groups.iter().map(|group| chooser.choose(group)).collect();
+                let chosen = chosen?;
                 every_node_once(view, &chosen).map_err(|reason| Unresolved {
                     selector: self.parameters(),
                     reason,
                 })?;
                 Ok(split(view, &chosen))
-            }
+            }),
         }
     }
 

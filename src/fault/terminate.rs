@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use super::choose::Chooser;
 use super::kill::down;
 use super::{Bindings, Chosen, Fault, Misfit, Selector, Span, Unresolved};
 use crate::clock::Nanos;
@@ -43,7 +42,7 @@ impl Fault for Terminate {
         stream: &mut Stream,
         bindings: &Bindings,
     ) -> Result<Chosen, Unresolved> {
-        let nodes = Chooser::new(view, stream, bindings).choose(&self.node)?;
+        let nodes = self.node.resolve(view, stream, bindings)?;
         let grace = self.grace.0;
         Ok(down(view, nodes, "SIGTERM", Ending::Terminate { grace }))
     }

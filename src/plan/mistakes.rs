@@ -23,10 +23,12 @@ fn shown(text: &str) -> String {
 
 macro_rules! shows {
     ($($name:ident: $text:expr;)*) => {
-        $(#[test]
-        fn $name() {
-            insta::assert_snapshot!(stringify!($name), shown(&$text));
-        })*
+        $(
+            #[test]
+            fn $name() {
+                insta::assert_snapshot!(stringify!($name), shown(&$text));
+            }
+        )*
     };
 }
 
