@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::V2Serializer;
+use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use crate::clock::Nanos;
@@ -97,7 +97,7 @@ pub(super) fn new_histogram() -> Histogram<u64> {
 
 fn intervals(record: &RunRecord, out: &mut Vec<u8>) -> Result<(), String> {
     let start = Utc::parse(&record.environment.started_utc).unwrap_or(Utc(0));
-    let mut serializer = V2Serializer::new();
+    let mut serializer = V2DeflateSerializer::new();
     let mut log = IntervalLogWriterBuilder::new()
         .add_comment("latency from the intended start, recorded in ns")
         .with_start_time(SystemTime::UNIX_EPOCH + Duration::from_secs(start.0))
