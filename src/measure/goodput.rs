@@ -1,0 +1,251 @@
+//! Service as before: baseline, the return to it, and the operations lost on the way.
+//!
+//! *Window*: 500 ms. *Goodput*: answered operations; a CAS that saw another value was answered.
+//! *Error*: an operation without a certain answer, or refused. *Baseline* of a fault: the latest
+//! windows before it in which no fault was in force.
+
+use crate::clock::Nanos;
+use crate::history::{Action, History, Outcome};
+
+use super::spans::{Span, Spans};
+
+/// All operations that ended within the load, by their completion.
+#[derive(Debug)]
+pub(super) struct Completions {
+    done: Vec<Completion>,
+    load: Span,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Completion {
+    at: Nanos,
+    latency: Nanos,
+    answered: bool,
+}
+
+/// Service without faults, per window of [`WINDOW`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Baseline {
+    /// Median of answered operations in a window.
+    pub(super) goodput: f64,
+    /// p99 of latency over all its windows.
+    pub(super) p99: Nanos,
+    /// Share of operations that were errors.
+    pub(super) errors: f64,
+}
+
+impl Completions {
+    pub(super) fn new(history: &History, load: Span) -> Self {
+        let mut done: Vec<Completion> = history
+            .operations
+            .iter()
+            .filter(|operation| load.contains(operation.completed))
+            .map(|operation| Completion {
+                at: operation.completed,
+                latency: operation.completed.since(operation.latency_origin()),
+                answered: match operation.outcome {
+                    Outcome::Ok => true,
+                    Outcome::Fail => {
+                        matches!(operation.action, Action::Cas { .. })
+                            && (operation.seen.is_some() || operation.error.is_none())
+                    }
+                    Outcome::Info => false,
+                },
+            })
+            .collect();
+        done.sort_by_key(|completion| completion.at);
+        Self { done, load }
+    }
+
+    fn within(&self, from: Nanos, to: Nanos) -> &[Completion] {
+        let first = self.done.partition_point(|completion| completion.at < from);
+        let last = self.done.partition_point(|completion| completion.at < to);
+        &self.done[first..last.max(first)]
+    }
+
+    /// The baseline before `origin`; `None` if there was no undisturbed load.
+    pub(super) fn baseline(&self, origin: Nanos, disturbed: &Spans) -> Option<Baseline> {
+        let mut windows = Vec::new();
+        let mut to = origin;
+        while windows.len() < BASELINE_WINDOWS && to.since(self.load.from) >= WINDOW {
+            let from = to.since(WINDOW);
+            match disturbed.containing(Nanos(to.0 - 1)) {
+                Some(span) => to = span.from,
+                None if disturbed.touches(from, to.since(Nanos(1))) => {
+                    // Disturbed at its beginning: go on before that disturbance.
+                    to = disturbed
+                        .iter()
+                        .filter(|span| span.from < to)
+                        .last()
+                        .map_or(from, |span| span.from);
+                }
+                None => {
+                    windows.push(self.within(from, to));
+                    to = from;
+                }
+            }
+        }
+        let mut counts: Vec<usize> = windows.iter().map(|window| answered(window)).collect();
+        counts.sort_unstable();
+        let median = *counts.get(counts.len() / 2)?;
+        let all: Vec<Completion> = windows.concat();
+        (median > 0).then(|| Baseline {
+            goodput: real(median),
+            p99: p99(&all),
+            errors: errors(&all),
+        })
+    }
+
+    /// The smallest t from `origin` on, in steps of 50 ms, from which service was as in the
+    /// baseline for 3 s that end by `limit`.
+    pub(super) fn steady_again(
+        &self,
+        origin: Nanos,
+        limit: Nanos,
+        baseline: Baseline,
+    ) -> Option<Nanos> {
+        let starts = limit.since(origin + WINDOW).0 / STEP.0 + 1;
+        if limit < origin + WINDOW {
+            return None;
+        }
+        let good: Vec<bool> = (0..starts)
+            .map(|step| {
+                let from = origin + Nanos(step * STEP.0);
+                is_as_before(self.within(from, from + WINDOW), baseline)
+            })
+            .collect();
+        let stride = usize::try_from(WINDOW.0 / STEP.0).unwrap_or(1);
+        let held = |start: usize| {
+            (0..HOLD_WINDOWS).all(|window| good.get(start + window * stride) == Some(&true))
+        };
+        (0..good.len())
+            .find(|&start| held(start))
+            .map(|start| Nanos(start as u64 * STEP.0))
+    }
+
+    /// Operations lost within `[from, to)` against the baseline; never negative, because a
+    /// backlog answered later is not a gain.
+    pub(super) fn lost(&self, from: Nanos, to: Nanos, baseline: Baseline) -> f64 {
+        let windows = to.since(from).as_secs_f64() / WINDOW.as_secs_f64();
+        let expected = baseline.goodput * windows;
+        (expected - real(answered(self.within(from, to)))).max(0.0)
+    }
+}
+
+fn is_as_before(window: &[Completion], baseline: Baseline) -> bool {
+    real(answered(window)) >= 0.9 * baseline.goodput
+        && p99(window).0 <= 2 * baseline.p99.0
+        && errors(window) <= baseline.errors + 0.001
+}
+
+fn answered(window: &[Completion]) -> usize {
+    window
+        .iter()
+        .filter(|completion| completion.answered)
+        .count()
+}
+
+fn errors(window: &[Completion]) -> f64 {
+    if window.is_empty() {
+        return 0.0;
+    }
+    1.0 - real(answered(window)) / real(window.len())
+}
+
+/// Nearest rank; zero of nothing.
+fn p99(window: &[Completion]) -> Nanos {
+    let mut latencies: Vec<Nanos> = window.iter().map(|completion| completion.latency).collect();
+    if latencies.is_empty() {
+        return Nanos::ZERO;
+    }
+    let rank = (latencies.len() * 99).div_ceil(100) - 1;
+    *latencies.select_nth_unstable(rank).1
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a count of operations is far below 2^53"
+)]
+const fn real(count: usize) -> f64 {
+    count as f64
+}
+
+const WINDOW: Nanos = Nanos::from_millis(500);
+/// Resolution of recover.steady.
+const STEP: Nanos = Nanos::from_millis(50);
+/// Service must be as before for this many windows in a row: 3 s.
+const HOLD_WINDOWS: usize = 6;
+/// A baseline looks at up to this many windows: 3 s.
+const BASELINE_WINDOWS: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::super::stream::{Stream, ms};
+    use super::*;
+
+    /// 100 op/s of 1 ms, nothing from 3 s to 3.7 s.
+    fn dip() -> Stream {
+        let mut s = Stream::steady(3);
+        s.phase(30, "load");
+        s.writes(40, 3000, 10);
+        s.kill(3000, 1);
+        s.writes(3700, 9000, 10);
+        s.phase(9000, "drain");
+        s
+    }
+
+    #[test]
+    fn steady_is_when_six_windows_in_a_row_are_as_before() {
+        let measured = dip().measure();
+        // From 3.7 s on all windows are full; one that begins 50 ms earlier holds 45 of 50.
+        assert_eq!(measured.trials[0].recover_steady, Some(ms(650)));
+        let lost = measured.trials[0].goodput_dip.unwrap();
+        assert!((69.0..=71.0).contains(&lost), "{lost}");
+    }
+
+    #[test]
+    fn a_relapse_within_three_seconds_starts_the_count_again() {
+        let mut s = dip();
+        for at in 5000..5020 {
+            s.write(at, at + 100, Outcome::Info);
+        }
+        let steady = s.measure().trials[0].recover_steady.unwrap();
+        assert!((ms(2080)..=ms(2150)).contains(&steady), "{steady}");
+    }
+
+    #[test]
+    fn a_window_too_short_to_tell_is_censored() {
+        let mut s = dip();
+        s.kill(5000, 2);
+        let measured = s.measure();
+        assert_eq!(measured.trials[0].recover_steady, None);
+        assert_eq!(measured.metrics["recover.steady"].samples[0], 2000e6);
+        assert!(measured.metrics["recover.steady"].censored >= 1);
+    }
+
+    #[test]
+    fn the_baseline_skips_disturbed_time() {
+        let s = dip();
+        let completions = Completions::new(s.history(), Span::new(ms(30), ms(9000)));
+        let disturbed = [Span::new(ms(3000), ms(4000))].into_iter().collect();
+        let after = completions.baseline(ms(4300), &disturbed).unwrap();
+        assert!((after.goodput - 50.0).abs() < 1.5, "{after:?}");
+        assert_eq!(after.p99, ms(1));
+        assert_eq!(completions.baseline(ms(400), &disturbed), None);
+    }
+
+    #[test]
+    fn a_cas_that_saw_another_value_was_answered() {
+        use crate::history::Value;
+        let mut s = Stream::steady(3);
+        let cas = Action::Cas {
+            from: Value(1),
+            to: Value(2),
+        };
+        s.operation(cas, ms(100), ms(101), Outcome::Fail);
+        s.operation(cas, ms(102), ms(103), Outcome::Info);
+        s.write(104, 105, Outcome::Fail);
+        let completions = Completions::new(s.history(), Span::new(ms(0), ms(500)));
+        assert_eq!(answered(completions.within(ms(0), ms(500))), 1);
+    }
+}

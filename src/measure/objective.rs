@@ -1,0 +1,645 @@
+//! The assertion language: one line of `expect:`.
+//!
+//! `metric [aggregate] op value`, for instance `detect.quorum p99 <= 2s`, or a bare *predicate*
+//! such as `linearizable`. Durations and shares need their unit; counts have none.
+
+use std::fmt;
+
+use super::metric::{Aggregate, Class, METRICS, MetricInfo, Sampling, metric};
+use super::record::Unit;
+
+/// A parsed assertion: nothing about it can be wrong any more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assertion {
+    /// As written, trimmed.
+    pub text: String,
+    /// What it says.
+    pub subject: Subject,
+}
+
+/// What an assertion says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Subject {
+    /// A bare predicate, by name.
+    Predicate {
+        /// One of [`PREDICATES`].
+        name: &'static str,
+        /// Decides the exit code.
+        class: Class,
+    },
+    /// A metric with a limit.
+    Comparison(Comparison),
+}
+
+/// A metric with a limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// Which metric.
+    pub metric: &'static MetricInfo,
+    /// Over which aggregate of its samples (given or the default).
+    pub aggregate: Aggregate,
+    /// How they compare.
+    pub op: Comparator,
+    /// The limit in the metric's unit (nanoseconds, a share from 0 to 1, a count).
+    pub limit: f64,
+    /// The limit as written.
+    pub limit_text: String,
+}
+
+/// A comparison between what was measured and a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparator {
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    More,
+    /// `>=`
+    AtLeast,
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+}
+
+/// Why a text is no assertion, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct AssertionError {
+    /// What is wrong, a lowercase fragment.
+    pub message: String,
+    /// What to write instead; may be empty.
+    pub help: String,
+    /// First byte of the offending part in the given text.
+    pub start: usize,
+    /// One past its last byte.
+    pub end: usize,
+}
+
+/// The bare predicates: name, class, whether it is built, and what it says.
+pub const PREDICATES: &[(&str, Class, bool, &str)] = &[
+    (
+        "linearizable",
+        Class::Safety,
+        true,
+        "one order explains all reads and writes of each key",
+    ),
+    (
+        "sequential",
+        Class::Safety,
+        false,
+        "the same without real time",
+    ),
+    (
+        "converged",
+        Class::Safety,
+        true,
+        "all nodes hold the same state in the end",
+    ),
+    (
+        "recovered",
+        Class::Objective,
+        true,
+        "steady is reached after the last fault",
+    ),
+];
+
+impl Assertion {
+    /// Reads one assertion.
+    ///
+    /// # Errors
+    /// With the offending part and what to write: an unknown metric (its nearest names), a
+    /// missing unit, a comparison with a baseline (not built yet) …
+    pub fn parse(text: &str) -> Result<Self, AssertionError> {
+        let tokens = tokens(text);
+        let (subject, rest) = match tokens.split_first() {
+            None => {
+                return Err(whole(text, "the assertion is empty", HELP_SHAPE.to_owned()));
+            }
+            Some((first, rest)) => (first, rest),
+        };
+        let subject = if let Some(predicate) = PREDICATES.iter().find(|p| p.0 == subject.text) {
+            read_predicate(subject, predicate, rest)?
+        } else {
+            let info = metric(subject.text).ok_or_else(|| unknown_metric(subject))?;
+            Subject::Comparison(read_comparison(text, info, rest)?)
+        };
+        Ok(Self {
+            text: text.trim().to_owned(),
+            subject,
+        })
+    }
+
+    /// To which class it belongs.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        match &self.subject {
+            Subject::Predicate { class, .. } => *class,
+            Subject::Comparison(comparison) => comparison.metric.class,
+        }
+    }
+}
+
+impl fmt::Display for Assertion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl Comparator {
+    /// As written.
+    #[must_use]
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            Self::Less => "<",
+            Self::AtMost => "<=",
+            Self::More => ">",
+            Self::AtLeast => ">=",
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+        }
+    }
+
+    /// Whether it sets a lower bound.
+    #[must_use]
+    pub const fn is_lower_bound(self) -> bool {
+        matches!(self, Self::More | Self::AtLeast)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [
+            Self::Less,
+            Self::AtMost,
+            Self::More,
+            Self::AtLeast,
+            Self::Equal,
+            Self::NotEqual,
+        ]
+        .into_iter()
+        .find(|op| op.symbol() == text)
+    }
+}
+
+/// A word or a run of comparison signs, with its place.
+#[derive(Debug, Clone, Copy)]
+struct Token<'a> {
+    text: &'a str,
+    start: usize,
+}
+
+impl Token<'_> {
+    const fn end(&self) -> usize {
+        self.start + self.text.len()
+    }
+
+    fn is_sign(&self) -> bool {
+        self.text.starts_with(is_sign)
+    }
+
+    fn refuse(&self, message: String, help: impl Into<String>) -> AssertionError {
+        AssertionError {
+            message,
+            help: help.into(),
+            start: self.start,
+            end: self.end(),
+        }
+    }
+}
+
+const fn is_sign(c: char) -> bool {
+    matches!(c, '<' | '>' | '=' | '!' | '≤' | '≥')
+}
+
+fn tokens(text: &str) -> Vec<Token<'_>> {
+    let mut found: Vec<Token<'_>> = Vec::new();
+    let mut open = None;
+    for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
+        let kind = (!c.is_whitespace()).then(|| is_sign(c));
+        match open {
+            Some((start, was)) if kind != Some(was) => {
+                found.push(Token {
+                    text: &text[start..at],
+                    start,
+                });
+                open = kind.map(|sign| (at, sign));
+            }
+            Some(_) => {}
+            None => open = kind.map(|sign| (at, sign)),
+        }
+    }
+    found
+}
+
+fn whole(text: &str, message: &str, help: String) -> AssertionError {
+    AssertionError {
+        message: message.to_owned(),
+        help,
+        start: 0,
+        end: text.len(),
+    }
+}
+
+fn read_predicate(
+    word: &Token<'_>,
+    &(name, class, built, _): &(&'static str, Class, bool, &str),
+    rest: &[Token<'_>],
+) -> Result<Subject, AssertionError> {
+    if let Some(extra) = rest.first() {
+        return Err(extra.refuse(
+            format!("`{name}` stands alone"),
+            format!("write `{name}` without a limit"),
+        ));
+    }
+    if !built {
+        return Err(word.refuse(
+            format!("`{name}` is not built yet"),
+            "write `linearizable`, which is stricter",
+        ));
+    }
+    Ok(Subject::Predicate { name, class })
+}
+
+fn read_comparison(
+    text: &str,
+    metric: &'static MetricInfo,
+    rest: &[Token<'_>],
+) -> Result<Comparison, AssertionError> {
+    let example = format!(
+        "write `{} {} {}`",
+        metric.name,
+        "<=",
+        example_value(metric.unit)
+    );
+    let end_of_text = Token {
+        text: "",
+        start: text.trim_end().len(),
+    };
+    let (given, rest) = match rest.split_first() {
+        None => {
+            return Err(whole(
+                text,
+                &format!("`{}` is a metric: it needs a limit", metric.name),
+                example,
+            ));
+        }
+        Some((word, rest)) if !word.is_sign() => {
+            if word.text == "within" {
+                return Err(refuse_baseline(text, word, rest));
+            }
+            (Some((word, read_aggregate(metric, word)?)), rest)
+        }
+        Some(_) => (None, rest),
+    };
+    let Some((sign, value)) = rest.split_first() else {
+        return Err(end_of_text.refuse("the comparison is missing".to_owned(), example));
+    };
+    if sign.text == "within" {
+        return Err(refuse_baseline(text, sign, value));
+    }
+    let op = Comparator::parse(sign.text).ok_or_else(|| {
+        sign.refuse(
+            format!("`{}` is no comparison", sign.text),
+            "write one of <  <=  >  >=  ==  !=",
+        )
+    })?;
+    let aggregate = given.map_or_else(|| default_aggregate(metric, op), |(_, given)| given);
+    let unit = if aggregate == Aggregate::Count {
+        Unit::Count
+    } else {
+        metric.unit
+    };
+    let (Some(first), Some(last)) = (value.first(), value.last()) else {
+        return Err(end_of_text.refuse("the limit is missing".to_owned(), example));
+    };
+    let limit_text = &text[first.start..last.end()];
+    let limit = read_limit(limit_text, unit).map_err(|(message, help)| AssertionError {
+        message,
+        help,
+        start: first.start,
+        end: last.end(),
+    })?;
+    Ok(Comparison {
+        metric,
+        aggregate,
+        op,
+        limit,
+        limit_text: limit_text.to_owned(),
+    })
+}
+
+fn default_aggregate(metric: &MetricInfo, op: Comparator) -> Aggregate {
+    match metric.default_aggregate {
+        Aggregate::Max if op.is_lower_bound() && metric.sampling != Sampling::Histogram => {
+            Aggregate::Min
+        }
+        other => other,
+    }
+}
+
+fn read_aggregate(metric: &MetricInfo, word: &Token<'_>) -> Result<Aggregate, AssertionError> {
+    let known = Aggregate::ALL.iter().map(|a| a.word()).collect::<Vec<_>>();
+    let aggregate = Aggregate::ALL
+        .into_iter()
+        .find(|a| a.word() == word.text)
+        .ok_or_else(|| {
+            word.refuse(
+                format!("`{}` is no aggregate", word.text),
+                format!("write one of {}", known.join(" ")),
+            )
+        })?;
+    let kept = !matches!(
+        aggregate,
+        Aggregate::Min | Aggregate::Mean | Aggregate::Total
+    );
+    if metric.sampling == Sampling::Histogram && !kept {
+        return Err(word.refuse(
+            format!("`{}` has no `{}`", metric.name, word.text),
+            "latency is judged by p50, p90, p99, p999, max or count",
+        ));
+    }
+    Ok(aggregate)
+}
+
+fn refuse_baseline(text: &str, within: &Token<'_>, rest: &[Token<'_>]) -> AssertionError {
+    let shaped = match rest {
+        [share, of, baseline] => {
+            parse_share(share.text).is_some() && of.text == "of" && baseline.text == "baseline"
+        }
+        _ => false,
+    };
+    AssertionError {
+        message: if shaped {
+            "a comparison with a baseline is not built yet".to_owned()
+        } else {
+            "`within` is not complete".to_owned()
+        },
+        help: if shaped {
+            "give a fixed limit, such as `<= 2s`".to_owned()
+        } else {
+            "the form is `within 10% of baseline` (not built yet); give a fixed limit".to_owned()
+        },
+        start: within.start,
+        end: text.trim_end().len(),
+    }
+}
+
+fn unknown_metric(word: &Token<'_>) -> AssertionError {
+    let mut near: Vec<(f64, &str)> = METRICS
+        .iter()
+        .map(|info| info.name)
+        .chain(PREDICATES.iter().map(|predicate| predicate.0))
+        .map(|name| (likeness(word.text, name), name))
+        .filter(|(likeness, _)| *likeness >= LIKE)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    let names: Vec<String> = near
+        .iter()
+        .take(3)
+        .map(|(_, name)| format!("`{name}`"))
+        .collect();
+    let help = if names.is_empty() {
+        "`chaos list metrics` names them all".to_owned()
+    } else {
+        format!("did you mean {}?", names.join(" or "))
+    };
+    word.refuse(format!("unknown metric `{}`", word.text), help)
+}
+
+/// How alike two names are, 0 to 1: by letters, or by being a part of the other.
+fn likeness(given: &str, name: &str) -> f64 {
+    let given = given.to_lowercase().replace('-', "_");
+    let by_part = name.split('.').any(|part| part == given);
+    strsim::normalized_damerau_levenshtein(&given, name).max(if by_part { 0.75 } else { 0.0 })
+}
+
+const fn example_value(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Ns => "500ms",
+        Unit::Ratio => "99.9%",
+        Unit::Count | Unit::Ops => "0",
+    }
+}
+
+/// The limit in the metric's unit, or what is wrong with it and what to write.
+fn read_limit(text: &str, unit: Unit) -> Result<f64, (String, String)> {
+    let (number, suffix) = split_number(text);
+    let Some(number) = number else {
+        return Err((
+            format!("`{text}` is no number"),
+            format!("write a limit such as `{}`", example_value(unit)),
+        ));
+    };
+    match unit {
+        Unit::Ns if suffix.is_empty() => Err((
+            format!("`{text}` lacks its unit"),
+            format!("write `{text}ms` or `{text}s`"),
+        )),
+        Unit::Ns => duration_unit(suffix)
+            .map(|factor| number * factor)
+            .ok_or_else(|| {
+                (
+                    format!("`{suffix}` is no unit of time"),
+                    "write one of ns us ms s m h, such as `500ms`".to_owned(),
+                )
+            }),
+        Unit::Ratio => parse_share(text).ok_or_else(|| {
+            (
+                format!("`{text}` is not a percentage"),
+                format!("write it with a %, such as `{}%`", percent_guess(number)),
+            )
+        }),
+        Unit::Count | Unit::Ops if !suffix.is_empty() => Err((
+            format!("`{text}` is not a plain number"),
+            "this metric is a count: write it without a unit".to_owned(),
+        )),
+        Unit::Count if number.fract() != 0.0 => Err((
+            format!("`{text}` is not a whole number"),
+            "this metric is a count: write a whole number".to_owned(),
+        )),
+        Unit::Count | Unit::Ops => Ok(number),
+    }
+}
+
+/// `0.999` was most probably meant as 99.9 %.
+fn percent_guess(number: f64) -> f64 {
+    if number <= 1.0 {
+        (number * 1e6).round() / 1e4
+    } else {
+        number
+    }
+}
+
+fn split_number(text: &str) -> (Option<f64>, &str) {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, suffix) = text.split_at(digits);
+    (number.parse().ok(), suffix.trim_start())
+}
+
+fn parse_share(text: &str) -> Option<f64> {
+    match split_number(text) {
+        (Some(number), "%") => Some(number / 100.0),
+        _ => None,
+    }
+}
+
+fn duration_unit(suffix: &str) -> Option<f64> {
+    Some(match suffix {
+        "ns" => 1.0,
+        "us" | "µs" => 1e3,
+        "ms" => 1e6,
+        "s" => 1e9,
+        "m" => 60e9,
+        "h" => 3600e9,
+        _ => return None,
+    })
+}
+
+/// Names less alike than this are no useful hint.
+const LIKE: f64 = 0.55;
+
+const HELP_SHAPE: &str =
+    "write `metric [aggregate] op value`, such as `detect.first p99 <= 500ms`, or `linearizable`";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn comparison(text: &str) -> Comparison {
+        match Assertion::parse(text).unwrap().subject {
+            Subject::Comparison(comparison) => comparison,
+            Subject::Predicate { .. } => panic!("{text} is a predicate"),
+        }
+    }
+
+    fn refusal(text: &str) -> String {
+        let error = Assertion::parse(text).unwrap_err();
+        assert!(text.is_char_boundary(error.start) && text.is_char_boundary(error.end));
+        format!(
+            "{} [{}] {}",
+            error.message,
+            &text[error.start..error.end],
+            error.help
+        )
+    }
+
+    #[test]
+    fn every_assertion_of_the_plan_language_parses() {
+        for (text, aggregate, op, limit) in [
+            (
+                "detect.quorum p99 <= 2s",
+                Aggregate::P99,
+                Comparator::AtMost,
+                2e9,
+            ),
+            (
+                "detect.first p99 <= 1500 ms",
+                Aggregate::P99,
+                Comparator::AtMost,
+                1.5e9,
+            ),
+            ("outage.write max<5s", Aggregate::Max, Comparator::Less, 5e9),
+            ("lost_writes == 0", Aggregate::Total, Comparator::Equal, 0.0),
+            (
+                "leader_changes<=1",
+                Aggregate::Total,
+                Comparator::AtMost,
+                1.0,
+            ),
+            (
+                "availability.unexcused.write >= 99%",
+                Aggregate::Min,
+                Comparator::AtLeast,
+                0.99,
+            ),
+            (
+                "harness_lag p99 > 50ms",
+                Aggregate::P99,
+                Comparator::More,
+                5e7,
+            ),
+            (
+                "recover.first count >= 10",
+                Aggregate::Count,
+                Comparator::AtLeast,
+                10.0,
+            ),
+            (
+                "latency.write.fault p999 <= 1.5s",
+                Aggregate::P999,
+                Comparator::AtMost,
+                1.5e9,
+            ),
+            (
+                "goodput.dip mean <= 12.5",
+                Aggregate::Mean,
+                Comparator::AtMost,
+                12.5,
+            ),
+        ] {
+            let read = comparison(text);
+            assert_eq!((read.aggregate, read.op), (aggregate, op), "{text}");
+            assert!((read.limit - limit).abs() < 1e-9 * limit.max(1.0), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_upper_bound_without_an_aggregate_binds_the_worst_sample_and_a_lower_one_the_least() {
+        assert_eq!(comparison("recover.first <= 1s").aggregate, Aggregate::Max);
+        assert_eq!(comparison("recover.first >= 1ms").aggregate, Aggregate::Min);
+        assert_eq!(comparison("latency.read >= 1ms").aggregate, Aggregate::Max);
+    }
+
+    #[test]
+    fn predicates_stand_alone_and_know_their_class() {
+        let class = |text| Assertion::parse(text).unwrap().class();
+        assert_eq!(class("linearizable"), Class::Safety);
+        assert_eq!(class(" converged "), Class::Safety);
+        assert_eq!(class("recovered"), Class::Objective);
+        assert_eq!(class("lost_writes == 0"), Class::Safety);
+        assert_eq!(class("elect p50 <= 1s"), Class::Objective);
+    }
+
+    #[test]
+    fn every_refusal_points_at_its_part_and_says_what_to_write() {
+        let all = [
+            "",
+            "linearisable",
+            "linearizable == 1",
+            "sequential",
+            "detect.fist p99 <= 2s",
+            "quorum p99 <= 2s",
+            "zzz <= 2",
+            "detect.first",
+            "detect.first p99",
+            "detect.first p99 <=",
+            "detect.first p95 <= 2s",
+            "detect.first p99 <= 500",
+            "detect.first p99 <= 5 parsecs",
+            "detect.first p99 <= soon",
+            "detect.first p99 =< 2s",
+            "detect.first p99 ≤ 2s",
+            "availability.write >= 0.999",
+            "availability.write >= 99",
+            "lost_writes == 0s",
+            "lost_writes == 0.5",
+            "latency.write mean <= 2ms",
+            "outage.write p50 within 10% of baseline",
+            "outage.write within ten",
+        ]
+        .map(refusal)
+        .join("\n");
+        insta::assert_snapshot!(all);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "[a-z.<>=!≤ 0-9%µ]{0,40}") {
+            if let Err(error) = Assertion::parse(&text) {
+                proptest::prop_assert!(error.start <= error.end && error.end <= text.len());
+            }
+        }
+    }
+}
