@@ -1,8 +1,25 @@
-//! Checks of the recorded history: linearizability, lost writes, convergence.
+//! Checks of the recorded history: pure functions of operations and events.
+//!
+//! *Verdict*: pass, unknown or fail; a check that had nothing to look at is unknown. *Evidence*:
+//! the few operations that prove a violation, and why in a sentence.
 
+mod convergence;
+mod durability;
+mod final_state;
+mod lanes;
 pub mod linearizable;
+mod split_brain;
+mod staleness;
+#[cfg(test)]
+mod testing;
 
 use serde::{Deserialize, Serialize};
+
+pub use convergence::{Convergence, converged};
+pub use durability::{Durability, Lost, lost_writes};
+pub use lanes::evidence_lanes;
+pub use split_brain::{SplitBrain, split_brain_writes};
+pub use staleness::{StaleRead, Staleness, stale_reads};
 
 use crate::verdict::Verdict;
 

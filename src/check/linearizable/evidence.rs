@@ -84,12 +84,7 @@ impl Story<'_> {
         let who = self.narrate(reader);
         let why = failed.map_or_else(
             || "nobody wrote it".to_owned(),
-            |(index, _)| {
-                format!(
-                    "the only one to try was {}, which certainly failed",
-                    self.narrate(index)
-                )
-            },
+            |(index, _)| self.narrate(index),
         );
         let failed = failed.map_or(NONE, |(index, _)| index);
         let sentence = format!("{who} found the value {value}, but {why}");

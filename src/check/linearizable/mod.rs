@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{CheckResult, Class, Evidence};
 use crate::clock::Nanos;
-use crate::history::{History, Operation, Outcome, Value};
+use crate::history::{Action, History, Operation, Outcome, Value};
 use crate::model::Register;
 use crate::verdict::Verdict;
 use zones::{Answer, Unsure};
@@ -126,7 +126,7 @@ pub fn check(history: &History, register: &Register, budget: &Budget<'_>) -> Lin
     }
     if result.violations > 0 {
         result.verdict = Verdict::Fail;
-    } else if !result.undecided.is_empty() || result.observations(history) == 0 {
+    } else if !result.undecided.is_empty() || !history.operations.iter().any(is_telling) {
         result.verdict = Verdict::Unknown;
     }
     result
@@ -169,12 +169,6 @@ impl Linearizability {
             reason,
         }
     }
-
-    /// Operations that a wrong system could have got wrong.
-    fn observations(&self, history: &History) -> usize {
-        let operations = history.operations.iter();
-        operations.filter(|o| o.outcome != Outcome::Info).count()
-    }
 }
 
 impl Budget<'static> {
@@ -208,6 +202,13 @@ impl<'a> KeyHistory<'a> {
         let indices = self.indices.iter();
         indices.map(move |index| (*index, &operations[*index as usize]))
     }
+}
+
+/// Whether a wrong system could have got it wrong.
+fn is_telling(operation: &Operation) -> bool {
+    let is_failed_cas =
+        matches!(operation.action, Action::Cas { .. }) && operation.outcome == Outcome::Fail;
+    operation.outcome == Outcome::Ok || is_failed_cas
 }
 
 /// The answer of every key, in the order of keys.
@@ -251,7 +252,7 @@ fn answer(history: &History, key: &KeyHistory<'_>, budget: &Budget<'_>) -> KeyAn
         Answer::Undecided(unsure) => match search::search(key, budget) {
             search::Found::Order => KeyAnswer::Ok,
             search::Found::Stuck(stuck) => {
-                KeyAnswer::Illegal(shrink::evidence(history, key, stuck, budget))
+                KeyAnswer::Illegal(shrink::evidence(history, key, &stuck, budget))
             }
             search::Found::GaveUp(limit) => KeyAnswer::Undecided(format!("{unsure}, and {limit}")),
         },

@@ -76,8 +76,10 @@ pub(super) struct Item {
     pub(super) index: u32,
     pub(super) call: Call,
     pub(super) invoked: u64,
-    /// [`NEVER`] if it may take effect at any later time, or not at all.
+    /// Until when it may take effect.
     pub(super) returned: u64,
+    /// It need not take effect: nobody knows whether it did, or it may have before the first item.
+    pub(super) is_optional: bool,
 }
 
 /// A problem for the search.
@@ -173,6 +175,7 @@ impl Items {
                 call,
                 invoked: tick(operation.invoked),
                 returned,
+                is_optional: returned == NEVER,
             });
         }
         let last_seen = items.last_seen();
@@ -324,6 +327,7 @@ impl<'a> Frontier<'a> {
             .position(|slot| *slot == Some(number))
             .expect("an operation is invoked before it returns");
         let bit = 1_u128 << slot;
+        let is_optional = self.items.all[number].is_optional;
         let before = std::mem::take(&mut self.configurations);
         let mut after: FixedSet<Configuration> = FixedSet::default();
         let mut seen: FixedSet<Configuration> = FixedSet::default();
@@ -334,6 +338,9 @@ impl<'a> Frontier<'a> {
                 after.insert(configuration.without(bit));
             } else if seen.insert(configuration) {
                 work.push(configuration);
+                if is_optional {
+                    after.insert(configuration);
+                }
             }
         }
         let turns = self.turns();
@@ -402,13 +409,15 @@ impl<'a> Frontier<'a> {
     }
 
     /// For each slot the slots of equal updates that return earlier: they take effect first.
+    /// Not so an optional one that can take effect for some time only: it may be skipped.
     fn turns(&self) -> [u128; SLOTS] {
         let mut turns = [0; SLOTS];
         for slot in bits(self.updates) {
             let item = self.item(slot);
             for other in bits(self.updates) {
                 let earlier = self.item(other);
-                let is_equal = earlier.call.action == item.call.action;
+                let is_lasting = !earlier.is_optional || earlier.returned == NEVER;
+                let is_equal = is_lasting && earlier.call.action == item.call.action;
                 // The order of their returns among the events.
                 let order =
                     (earlier.returned, self.slots[other]).cmp(&(item.returned, self.slots[slot]));

@@ -294,6 +294,15 @@ impl Segment {
         !self.is_info || self.is_observed()
     }
 
+    /// Whether its update was acknowledged, and ran wholly between two instants.
+    pub(super) fn is_within(&self, key: &KeyHistory<'_>, first: u64, last: u64) -> bool {
+        let update = key.operations.get(self.writer as usize);
+        update.is_some_and(|operation| {
+            let returned = tick(operation.completed);
+            !self.is_info && first < self.invoked && returned < last
+        })
+    }
+
     /// Whether it begins a chain.
     pub(super) const fn is_root(&self) -> bool {
         !self.is_cas && self.takes_effect()

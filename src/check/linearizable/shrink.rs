@@ -20,7 +20,7 @@ const FIRST_WINDOW: usize = 4;
 pub(super) fn evidence(
     history: &History,
     key: &KeyHistory<'_>,
-    stuck: Stuck,
+    stuck: &Stuck,
     budget: &Budget<'_>,
 ) -> Evidence {
     let part = minimal(stuck, budget);
@@ -52,9 +52,9 @@ pub(super) fn evidence(
 
 /// A small part of the problem that still has no order. Spends at most the budget's steps again,
 /// and then returns what it has.
-pub(super) fn minimal(stuck: Stuck, budget: &Budget<'_>) -> Stuck {
+pub(super) fn minimal(stuck: &Stuck, budget: &Budget<'_>) -> Stuck {
     let mut steps = budget.steps;
-    let prefix = prefix(&stuck);
+    let prefix = prefix(stuck);
     let mut best = Stuck {
         at: position(&prefix, stuck.items.all[stuck.at].index),
         items: prefix,
@@ -84,10 +84,13 @@ pub(super) fn minimal(stuck: Stuck, budget: &Budget<'_>) -> Stuck {
 /// What had begun when the search got stuck; what returned later is left open.
 fn prefix(stuck: &Stuck) -> Items {
     let end = stuck.items.all[stuck.at];
-    let order = |number: usize, item: &Item| (item.returned, number) > (end.returned, stuck.at);
+    let is_later = |number: usize, item: &Item| (item.returned, number) > (end.returned, stuck.at);
     let all = (stuck.items.all.iter().enumerate())
         .filter(|(_, item)| item.invoked <= end.returned)
-        .filter_map(|(number, item)| opened(item, order(number, item)))
+        .filter_map(|(number, item)| match is_later(number, item) {
+            true => optional(item, NEVER),
+            false => Some(*item),
+        })
         .collect();
     Items {
         all,
@@ -95,16 +98,14 @@ fn prefix(stuck: &Stuck) -> Items {
     }
 }
 
-/// The item, or if it `is_open` an update that may or may not happen, or nothing.
-fn opened(item: &Item, is_open: bool) -> Option<Item> {
-    let open = Item {
-        returned: NEVER,
+/// An update that may or may not take effect until then; one that changes nothing then says
+/// nothing.
+fn optional(item: &Item, returned: u64) -> Option<Item> {
+    item.written().map(|_| Item {
+        returned,
+        is_optional: true,
         ..*item
-    };
-    if !is_open {
-        return Some(*item);
-    }
-    item.written().map(|_| open)
+    })
 }
 
 /// The shortest of some windows before the end that has no order whatever came before it.
@@ -115,7 +116,10 @@ fn window(whole: &Stuck, budget: &Budget<'_>, steps: &mut u64) -> Option<Stuck> 
         let cut = whole.items.all[whole.items.all.len() - length].invoked;
         let all: Vec<Item> = (whole.items.all.iter())
             .filter(|item| item.returned >= cut)
-            .filter_map(|item| opened(item, item.invoked < cut && item.index != end))
+            .filter_map(|item| match item.invoked < cut && item.index != end {
+                true => optional(item, item.returned),
+                false => Some(*item),
+            })
             .collect();
         let mut initial: Vec<Value> = all.iter().filter_map(Item::looks_for).collect();
         initial.push(whole.items.dead);

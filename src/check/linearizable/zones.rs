@@ -70,7 +70,7 @@ pub(super) enum Clash {
         links: Vec<u32>,
     },
     /// Two chains must each come before the other.
-    Overlap { holds: [Hold; 2] },
+    Overlap { holds: Box<[Hold; 2]> },
 }
 
 /// How long a chain certainly lasted.
@@ -138,7 +138,7 @@ fn order(key: &KeyHistory<'_>) -> Result<(Segments, Vec<Zone>), Stop> {
         .map(|pair| [pair[0], pair[1]])
         .find(|[one, other]| other.first < one.last)
     {
-        return Err(Stop::Illegal(overlap(&segments, one, other)));
+        return Err(Stop::Illegal(overlap(key, &segments, [one, other])));
     }
     for zone in &backward {
         // Forward zones do not overlap: only the last one that begins before can reach past.
@@ -146,7 +146,7 @@ fn order(key: &KeyHistory<'_>) -> Result<(Segments, Vec<Zone>), Stop> {
         if let Some(around) = before.checked_sub(1).map(|at| forward[at])
             && zone.first < around.last
         {
-            return Err(Stop::Illegal(overlap(&segments, around, *zone)));
+            return Err(Stop::Illegal(overlap(key, &segments, [around, *zone])));
         }
     }
     Ok((segments, forward))
@@ -218,20 +218,42 @@ fn cycle(segments: &Segments) -> Clash {
     }
 }
 
-fn overlap(segments: &Segments, one: Zone, other: Zone) -> Clash {
-    Clash::Overlap {
-        holds: [one, other].map(|zone| hold(segments, zone)),
+/// Tells the clash of two zones by as few operations as it takes.
+fn overlap(key: &KeyHistory<'_>, segments: &Segments, zones: [Zone; 2]) -> Clash {
+    let [one, other] = zones;
+    // One acknowledged update inside the forward zone of the other chain says it all.
+    for (around, inside) in [(one, other), (other, one)] {
+        let update = chain(segments, inside.root)
+            .map(|at| &segments.all[at as usize])
+            .find(|segment| segment.is_within(key, around.first, around.last));
+        if let Some(segment) = update.filter(|_| around.is_forward()) {
+            let alone = Hold {
+                since: segment.writer,
+                until: segment.writer,
+                links: vec![segment.writer],
+                proofs: Vec::new(),
+                is_forward: false,
+            };
+            return Clash::Overlap {
+                holds: Box::new([hold(segments, around), alone]),
+            };
+        }
     }
+    Clash::Overlap {
+        holds: Box::new(zones.map(|zone| hold(segments, zone))),
+    }
+}
+
+/// The segments of a chain in their order.
+fn chain(segments: &Segments, root: u32) -> impl Iterator<Item = u32> {
+    std::iter::successors(Some(root), |at| {
+        Some(segments.all[*at as usize].child).filter(|child| *child != NONE)
+    })
 }
 
 /// The operations that make a zone what it is.
 fn hold(segments: &Segments, zone: Zone) -> Hold {
-    let mut chain = vec![zone.root];
-    while let Some(child) = chain.last().map(|at| segments.all[*at as usize].child)
-        && child != NONE
-    {
-        chain.push(child);
-    }
+    let chain: Vec<u32> = chain(segments, zone.root).collect();
     let place = |is_it: &dyn Fn(&Segment) -> bool| {
         let found = chain
             .iter()
