@@ -63,7 +63,7 @@ fn tiles(record: &RunRecord) -> String {
             continue;
         };
         let ranked = Ranked::new(&metric.samples);
-        let (Some(p50), Some(max)) = (ranked.at(0.5), ranked.max()) else {
+        let (Some(p50), Some(max)) = (ranked.at(500), ranked.max()) else {
             continue;
         };
         let mut note = format!("max {}, n = {}", figure(metric.unit, max), ranked.len());
@@ -248,12 +248,7 @@ pub(super) fn measures(record: &RunRecord) -> String {
             escape(name),
             ranked.len()
         );
-        for value in [
-            ranked.at(0.5),
-            ranked.at(0.9),
-            ranked.at(0.99),
-            ranked.max(),
-        ] {
+        for value in [ranked.at(500), ranked.at(900), ranked.at(990), ranked.max()] {
             let cell = value.map_or_else(|| "–".to_owned(), |value| figure(metric.unit, value));
             put!(html, "<td class=\"num\">{cell}</td>");
         }
