@@ -16,11 +16,11 @@ impl Ranked {
         Self(sorted)
     }
 
-    /// The smallest sample that is not exceeded by a share `quantile` (0 to 1) of the samples:
-    /// nearest rank, so that every figure shown was really measured.
-    pub(super) fn at(&self, quantile: f64) -> Option<f64> {
-        let rank = (quantile * self.0.len() as f64).ceil() as usize;
-        self.0.get(rank.clamp(1, self.0.len().max(1)) - 1).copied()
+    /// The smallest sample that at least `per_mille` of 1000 samples do not exceed: nearest rank,
+    /// so that every figure shown was really measured, and the same as assertions are judged by.
+    pub(super) fn at(&self, per_mille: usize) -> Option<f64> {
+        let rank = (self.0.len() * per_mille).div_ceil(1000).saturating_sub(1);
+        self.0.get(rank).copied()
     }
 
     pub(super) fn max(&self) -> Option<f64> {
@@ -58,11 +58,11 @@ mod tests {
     #[test]
     fn a_percentile_is_always_a_sample() {
         let ranked = Ranked::new(&[30.0, 10.0, 20.0]);
-        assert_eq!(ranked.at(0.0), Some(10.0));
-        assert_eq!(ranked.at(0.5), Some(20.0));
-        assert_eq!(ranked.at(0.99), Some(30.0));
+        assert_eq!(ranked.at(0), Some(10.0));
+        assert_eq!(ranked.at(500), Some(20.0));
+        assert_eq!(ranked.at(990), Some(30.0));
         assert_eq!(ranked.max(), Some(30.0));
-        assert_eq!(Ranked::new(&[]).at(0.5), None);
+        assert_eq!(Ranked::new(&[]).at(500), None);
         assert_eq!(Ranked::new(&[f64::NAN]).len(), 0);
     }
 }

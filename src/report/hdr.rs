@@ -7,15 +7,15 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::V2Serializer;
+use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use crate::clock::Nanos;
-use crate::history::Operation;
+use crate::id::NodeId;
+use crate::measure::{Context, LatencyHistograms, latency_histograms, latency_intervals};
 use crate::results::{RunRecord, Utc};
 
 use super::Reporter;
-use super::distribution::{latency, over};
 
 /// Latency per second.
 ///
@@ -27,28 +27,28 @@ pub(super) struct IntervalLog;
 /// Latency by percentile, of one kind of operation or of all.
 #[derive(Debug)]
 pub(super) struct Percentiles {
-    word: Option<&'static str>,
+    word: &'static str,
     file: &'static str,
 }
 
 /// All operations.
 pub(super) const ALL: Percentiles = Percentiles {
-    word: None,
+    word: "all",
     file: "latency.hgrm",
 };
 /// Reads.
 pub(super) const READ: Percentiles = Percentiles {
-    word: Some("read"),
+    word: "read",
     file: "latency-read.hgrm",
 };
 /// Writes.
 pub(super) const WRITE: Percentiles = Percentiles {
-    word: Some("write"),
+    word: "write",
     file: "latency-write.hgrm",
 };
 /// Compare-and-sets.
 pub(super) const CAS: Percentiles = Percentiles {
-    word: Some("cas"),
+    word: "cas",
     file: "latency-cas.hgrm",
 };
 
@@ -78,72 +78,68 @@ impl Reporter for Percentiles {
     }
 
     fn write(&self, record: &RunRecord, out: &mut dyn Write) -> io::Result<()> {
-        let timeout = record.plan.timeout;
-        let mut histogram = new_histogram();
-        for operation in &record.history.operations {
-            if self.word.is_none_or(|word| word == operation.action.word()) {
-                histogram.saturating_record(latency(operation, timeout).0);
-            }
+        let histograms = histograms(record);
+        let known = histograms
+            .get(self.word)
+            .and_then(|phases| phases.get("all"));
+        match known {
+            Some(histogram) => percentiles(histogram, out),
+            None => percentiles(&empty(), out),
         }
-        percentiles(&histogram, out)
     }
 }
 
-/// An empty histogram of nanoseconds; what is over [`LONGEST`] counts as that.
-pub(super) fn new_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LONGEST.0, SIGNIFICANT_DIGITS)
-        .expect("the bounds are in order and three digits are allowed")
+/// Latency under load by kind of operation, then by phase.
+pub(super) fn histograms(record: &RunRecord) -> LatencyHistograms {
+    latency_histograms(&record.history, &record.events, &context(record))
+}
+
+fn context(record: &RunRecord) -> Context {
+    let plan = &record.plan;
+    Context::new(
+        NodeId::all(plan.nodes).collect(),
+        plan.probe_every,
+        plan.probe_deadline,
+    )
+}
+
+fn empty() -> Histogram<u64> {
+    Histogram::new(SIGNIFICANT_DIGITS).expect("three significant digits are allowed")
 }
 
 fn intervals(record: &RunRecord, out: &mut Vec<u8>) -> Result<(), String> {
     let start = Utc::parse(&record.environment.started_utc).unwrap_or(Utc(0));
-    let mut serializer = V2Serializer::new();
+    let mut serializer = V2DeflateSerializer::new();
     let mut log = IntervalLogWriterBuilder::new()
         .add_comment("latency from the intended start, recorded in ns")
         .with_start_time(SystemTime::UNIX_EPOCH + Duration::from_secs(start.0))
         .with_max_value_divisor(NANOS_PER_MILLI)
         .begin_log_with(out, &mut serializer)
         .map_err(|error| error.to_string())?;
-    let timeout = record.plan.timeout;
-    let mut by_end: Vec<(Nanos, &Operation)> = record
-        .history
-        .operations
-        .iter()
-        .map(|op| (over(op, timeout), op))
-        .collect();
-    by_end.sort_by_key(|(end, _)| *end);
-    let mut all = new_histogram();
-    let mut kinds = TAGS.map(|_| new_histogram());
-    let mut rest = by_end.as_slice();
-    let mut from = Duration::ZERO;
-    while !rest.is_empty() {
-        let until = from + INTERVAL;
-        let split = rest.partition_point(|(end, _)| Duration::from(*end) < until);
-        let (now, later) = rest.split_at(split);
-        rest = later;
-        all.reset();
-        for kind in &mut kinds {
-            kind.reset();
-        }
-        for (_, operation) in now {
-            let value = latency(operation, timeout).0;
-            all.saturating_record(value);
-            let kind = TAGS.iter().position(|tag| *tag == operation.action.word());
-            if let Some(kind) = kind {
-                kinds[kind].saturating_record(value);
+    let nothing = empty();
+    let mut result = Ok(());
+    latency_intervals(
+        &record.history,
+        &record.events,
+        &context(record),
+        INTERVAL,
+        &mut |interval| {
+            // An interval in which nothing ended is written too: it is the outage.
+            let all = interval.histograms.get("all").unwrap_or(&nothing);
+            let tagged = interval
+                .histograms
+                .iter()
+                .filter(|(kind, _)| **kind != "all");
+            let lines = tagged.map(|(kind, histogram)| (Tag::new(kind), histogram));
+            for (tag, histogram) in [(None, all)].into_iter().chain(lines) {
+                if result.is_ok() {
+                    let length = Duration::from(interval.to - interval.from);
+                    result = log.write_histogram(histogram, interval.from.into(), length, tag);
+                }
             }
-        }
-        // An interval in which nothing ended is written too: it is the outage.
-        let lines = [(None, &all)]
-            .into_iter()
-            .chain(TAGS.iter().map(|tag| Tag::new(tag)).zip(&kinds));
-        for (tag, histogram) in lines.filter(|(tag, h)| tag.is_none() || !h.is_empty()) {
-            log.write_histogram(histogram, from, INTERVAL, tag)
-                .map_err(|error| format!("{error:?}"))?;
-        }
-        from = until;
-    }
-    Ok(())
+        },
+    );
+    result.map_err(|error| format!("{error:?}"))
 }
 
 /// The text format of the HdrHistogram plotters: steps halve the remaining distance to 100 %
@@ -191,14 +187,11 @@ fn millis(ns: u64) -> f64 {
     ns as f64 / NANOS_PER_MILLI
 }
 
-/// No client is as patient.
-const LONGEST: Nanos = Nanos::from_secs(3600);
 /// Relative error of 0.1 %.
 const SIGNIFICANT_DIGITS: u8 = 3;
 const NANOS_PER_MILLI: f64 = 1e6;
-const INTERVAL: Duration = Duration::from_secs(1);
+const INTERVAL: Nanos = Nanos::from_secs(1);
 const TICKS: u32 = 5;
-const TAGS: [&str; 3] = ["read", "write", "cas"];
 
 #[cfg(test)]
 mod tests {
@@ -206,6 +199,7 @@ mod tests {
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     use super::*;
+    use crate::report::distribution::latency;
     use crate::report::sample;
 
     #[test]
@@ -232,7 +226,12 @@ mod tests {
         }
         assert_eq!(untagged, record.history.operations.len() as u64);
         assert_eq!(tagged, untagged);
-        assert_eq!(intervals, record.duration.0.div_ceil(1_000_000_000));
+        assert_eq!(
+            intervals,
+            (record.duration - Nanos::from_millis(500))
+                .0
+                .div_ceil(1_000_000_000)
+        );
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn failover(record: &RunRecord, out: &mut dyn Write) -> io::Result<()> {
         .filter_map(|(stage, name)| Some((stage, record.measurements.metrics.get(*name)?)))
         .filter_map(|(stage, metric)| {
             let ranked = Ranked::new(&metric.samples);
-            let figures = [ranked.at(0.5)?, ranked.at(0.9)?, ranked.max()?];
+            let figures = [ranked.at(500)?, ranked.at(900)?, ranked.max()?];
             Some((
                 stage,
                 figures.map(|value| figure(metric.unit, value)),

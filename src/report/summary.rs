@@ -213,15 +213,15 @@ impl<'a> Check<'a> {
 impl MetricLine {
     fn of(metric: &Metric) -> Self {
         let ranked = Ranked::new(&metric.samples);
-        let at = |quantile| ranked.at(quantile).and_then(number);
+        let at = |per_mille| ranked.at(per_mille).and_then(number);
         Self {
             unit: metric.unit,
             n: metric.samples.len(),
             censored: metric.censored,
             noisy: metric.noisy,
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
+            p50: at(500),
+            p90: at(900),
+            p99: at(990),
             max: ranked.max().and_then(number),
             samples: metric
                 .samples

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::check::CheckResult;
+use crate::check::{CheckResult, evidence_lanes};
 use crate::clock::Nanos;
 use crate::measure::LatencySummary;
 use crate::results::RunRecord;
@@ -119,7 +119,7 @@ fn failover(record: &RunRecord, out: &mut dyn Write) -> io::Result<bool> {
             continue;
         };
         let ranked = Ranked::new(&metric.samples);
-        let (Some(p50), Some(p90), Some(max)) = (ranked.at(0.5), ranked.at(0.9), ranked.max())
+        let (Some(p50), Some(p90), Some(max)) = (ranked.at(500), ranked.at(900), ranked.max())
         else {
             continue;
         };
@@ -191,53 +191,19 @@ fn latency(record: &RunRecord, out: &mut dyn Write) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The operations that prove a violation, one a line.
+/// The operations that prove a violation, as lanes.
 fn counterexample(record: &RunRecord, out: &mut dyn Write) -> io::Result<()> {
     let Some(evidence) = &record.evidence else {
         return Ok(());
     };
-    writeln!(out, "\n  counterexample: key {}", evidence.key)?;
-    for line in text::wrap(&evidence.sentence, WIDTH - 4) {
-        writeln!(out, "    {line}")?;
-    }
-    let known = evidence
-        .operations
-        .iter()
-        .filter_map(|at| record.history.operations.get(*at));
-    for operation in known.take(MAX_OPERATIONS) {
-        let node = operation
-            .node
-            .map(|node| format!(" at {node}"))
-            .unwrap_or_default();
-        let until = if operation.completed == Nanos::MAX {
-            "no end".to_owned()
-        } else {
-            format!("{:.6}", operation.completed.as_secs_f64())
-        };
-        writeln!(
-            out,
-            "    {:>12.6} .. {until:<12} s  p{:<4} {}{node}",
-            operation.invoked.as_secs_f64(),
-            operation.process,
-            text::operation(&record.history, operation),
-        )?;
-    }
-    if evidence.operations.len() > MAX_OPERATIONS {
-        writeln!(
-            out,
-            "    … and {} more",
-            evidence.operations.len() - MAX_OPERATIONS
-        )?;
-    }
-    Ok(())
+    let lanes = evidence_lanes(&record.history, evidence);
+    writeln!(out, "\ncounterexample on {}", lanes.trim_end())
 }
 
 /// A CI log is read in 80 columns.
 const WIDTH: usize = 80;
 /// A longer name pushes its figures aside rather than all figures.
 const NAME_WIDTH: usize = 34;
-/// A counterexample longer than a screen is read in the HTML report.
-const MAX_OPERATIONS: usize = 24;
 
 #[cfg(test)]
 mod tests {
@@ -263,10 +229,9 @@ mod tests {
     #[test]
     fn a_failed_run() {
         let text = render(&sample::failed(), false);
-        assert!(
-            text.lines().all(|line| line.chars().count() <= WIDTH),
-            "{text}"
-        );
+        // Lanes are as wide as their operations need.
+        let mut own = text.lines().filter(|line| !line.starts_with("  process"));
+        assert!(own.all(|line| line.chars().count() <= WIDTH), "{text}");
         insta::assert_snapshot!(text);
     }
 

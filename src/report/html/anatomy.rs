@@ -170,7 +170,7 @@ fn strip(svg: &mut Svg, scale: Scale, (at, name): (usize, &str), samples: &[f64]
         ),
     );
     let ranked = Ranked::new(samples);
-    let (Some(p50), Some(p90), Some(max)) = (ranked.at(0.5), ranked.at(0.9), ranked.max()) else {
+    let (Some(p50), Some(p90), Some(max)) = (ranked.at(500), ranked.at(900), ranked.max()) else {
         return;
     };
     let marks = format!(

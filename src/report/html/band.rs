@@ -55,10 +55,13 @@ pub(super) fn shade(svg: &mut Svg, bands: &[Band], axis: TimeAxis, top: f64, bot
 }
 
 /// Marks where the faults begin, from the first of `tops` down, and, if there are few of them,
-/// where they end, from the second.
+/// where they end, from the second. Of very many faults the shade is enough.
 pub(super) fn mark(svg: &mut Svg, bands: &[Band], axis: TimeAxis, tops: (f64, f64), bottom: f64) {
     let mut lines = String::new();
-    for band in bands.iter().take(MAX_BANDS) {
+    if bands.len() > MANY {
+        return;
+    }
+    for band in bands {
         put!(
             lines,
             "M{} {}V{}",
@@ -138,6 +141,8 @@ fn wash(effects: &[Tag]) -> &'static str {
 
 /// More bands than pixels say nothing.
 const MAX_BANDS: usize = 1000;
+/// More lines would hide the chart.
+const MANY: usize = 120;
 /// Up to this many, the end of each band is marked too.
 const FEW: usize = 24;
 

@@ -233,19 +233,28 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "writes a page to look at: CHAOS_PAGE=/tmp/page.html cargo test -- --ignored"]
-    fn a_page_to_look_at() {
-        let shape = Shape {
-            trials: 10,
-            operations: 32_000,
-            pause: std::env::var_os("CHAOS_PAUSE").is_some(),
-            trial: Nanos::from_secs(4),
+    #[ignore = "writes a run's views to look at: CHAOS_VIEWS=FOLDER cargo test -- --ignored"]
+    fn views_to_look_at() {
+        let folder = std::env::var("CHAOS_VIEWS").expect("CHAOS_VIEWS names the folder to fill");
+        let shape = |trials, operations, pause, secs| Shape {
+            trials,
+            operations,
+            pause,
+            trial: Nanos::from_secs(secs),
         };
-        let record = match std::env::var("CHAOS_FAILED") {
-            Ok(_) => sample::failed(),
-            Err(_) => sample::run(shape),
-        };
-        let path = std::env::var("CHAOS_PAGE").expect("CHAOS_PAGE names the file to write");
-        std::fs::write(path, render(&record)).unwrap();
+        let runs = [
+            ("kill", sample::run(shape(10, 32_000, false, 4))),
+            ("pause", sample::run(shape(6, 60_000, true, 8))),
+            ("many", sample::run(shape(1000, 1_000_000, true, 4))),
+            ("failed", sample::failed()),
+            ("empty", sample::empty()),
+        ];
+        for (name, record) in runs {
+            for reporter in crate::report::REPORTERS {
+                let path = format!("{folder}/{name}-{}", reporter.file_name());
+                let mut file = std::fs::File::create(path).unwrap();
+                reporter.write(&record, &mut file).unwrap();
+            }
+        }
     }
 }

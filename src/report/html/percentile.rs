@@ -6,8 +6,7 @@ use crate::clock::Nanos;
 use crate::results::RunRecord;
 
 use super::svg::{Anchor, HALF_WIDTH, LogAxis, Px, Svg, ink, put, width_of};
-use crate::report::distribution::latency;
-use crate::report::hdr::new_histogram;
+use crate::report::hdr::histograms;
 use crate::report::text::grouped;
 
 pub(super) fn chart(record: &RunRecord, scale: LogAxis) -> String {
@@ -79,27 +78,20 @@ struct Curve {
     histogram: Histogram<u64>,
 }
 
-/// All operations first, then each kind.
+/// All operations under load first, then each kind.
 fn curves(record: &RunRecord) -> Vec<Curve> {
-    let mut curves: Vec<Curve> = KINDS
+    let mut histograms = histograms(record);
+    let mut take = |word| histograms.get_mut(word)?.remove("all");
+    KINDS
         .iter()
-        .map(|(word, ink)| Curve {
-            word,
-            ink,
-            histogram: new_histogram(),
+        .filter_map(|(word, ink)| {
+            Some(Curve {
+                word,
+                ink,
+                histogram: take(word)?,
+            })
         })
-        .collect();
-    for operation in &record.history.operations {
-        let value = latency(operation, record.plan.timeout).0;
-        let word = operation.action.word();
-        for curve in curves
-            .iter_mut()
-            .filter(|curve| curve.word == "all" || curve.word == word)
-        {
-            curve.histogram.saturating_record(value);
-        }
-    }
-    curves
+        .collect()
 }
 
 const LEFT: f64 = 62.0;

@@ -86,6 +86,7 @@ impl Lanes {
         let mut labels = Vec::new();
         for (at, (spans, cut)) in self.nodes.iter().zip(&self.cut).enumerate() {
             let y = top + at as f64 * pitch;
+            let least = least(spans.len());
             let mut drawn = f64::NEG_INFINITY;
             for span in spans.iter().filter(|span| inside(axis, span.from, span.to)) {
                 let (from, to) = (axis.x(span.from), axis.x(span.to));
@@ -95,7 +96,7 @@ impl Lanes {
                     continue;
                 }
                 drawn = from;
-                let width = (to - from).max(1.6);
+                let width = (to - from).max(least);
                 let path = paths.entry(span.state).or_default();
                 put!(
                     *path,
@@ -183,7 +184,7 @@ pub(super) fn chart(record: &RunRecord, lanes: &Lanes, bands: &[Band], axis: Tim
         let mut path = String::new();
         for outage in outages {
             let (from, to) = (axis.x(outage.from), axis.x(outage.to));
-            let width = (to - from).max(1.6);
+            let width = (to - from).max(least(outages.len()));
             put!(
                 path,
                 "M{} {}h{}v{}h-{}z",
@@ -227,6 +228,12 @@ fn outages<'a>(outages: &'a [Outage], op: &str) -> Vec<&'a Outage> {
         .iter()
         .filter(|outage| outage.op == op && outage.node.is_none())
         .collect()
+}
+
+/// The least width of a stretch: short ones must not vanish, but where there are very many they
+/// must not hide the long ones either.
+const fn least(count: usize) -> f64 {
+    if count <= MANY { 1.6 } else { 0.3 }
 }
 
 /// Whether a stretch can be seen on an axis.
@@ -421,6 +428,8 @@ impl State {
     }
 }
 
+/// Stretches of one lane that can be told apart.
+const MANY: usize = 300;
 const HEIGHT: f64 = 18.0;
 const PITCH: f64 = 22.0;
 const CUT_INK: &str = r##"class="rc" fill="#8250df""##;

@@ -222,7 +222,7 @@ impl TimeAxis {
             let x = self.x_of(tick);
             svg.path(&format!("M{} {}V{}", Px(x), Px(top), Px(bottom)), ink::GRID);
             let label = if minutes {
-                format!("{:.1} min", tick / 60.0)
+                short(tick / 60.0, " min")
             } else {
                 short(tick, " s")
             };

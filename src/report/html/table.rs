@@ -63,7 +63,7 @@ fn tiles(record: &RunRecord) -> String {
             continue;
         };
         let ranked = Ranked::new(&metric.samples);
-        let (Some(p50), Some(max)) = (ranked.at(0.5), ranked.max()) else {
+        let (Some(p50), Some(max)) = (ranked.at(500), ranked.max()) else {
             continue;
         };
         let mut note = format!("max {}, n = {}", figure(metric.unit, max), ranked.len());
@@ -242,22 +242,15 @@ pub(super) fn measures(record: &RunRecord) -> String {
     let mut html = String::new();
     for (name, metric) in &record.measurements.metrics {
         let ranked = Ranked::new(&metric.samples);
-        let (Some(p50), Some(max)) = (ranked.at(0.5), ranked.max()) else {
-            continue;
-        };
         put!(
             html,
             "<tr><td>{}</td><td class=\"num\">{}</td>",
             escape(name),
             ranked.len()
         );
-        let cells = [Some(p50), ranked.at(0.9), ranked.at(0.99), Some(max)];
-        for value in cells.into_iter().flatten() {
-            put!(
-                html,
-                "<td class=\"num\">{}</td>",
-                figure(metric.unit, value)
-            );
+        for value in [ranked.at(500), ranked.at(900), ranked.at(990), ranked.max()] {
+            let cell = value.map_or_else(|| "–".to_owned(), |value| figure(metric.unit, value));
+            put!(html, "<td class=\"num\">{cell}</td>");
         }
         put!(
             html,
@@ -275,7 +268,8 @@ pub(super) fn measures(record: &RunRecord) -> String {
          <th class=\"num\">max</th><th class=\"num\">censored</th><th class=\"num\">noisy</th>\
          </tr></thead><tbody>{html}</tbody></table>\
          <p class=\"dim\">Percentiles are real samples (nearest rank). A censored sample is at \
-         least as long as shown; noisy trials are left out.</p>"
+         least as long as shown; noisy trials are left out. What was watched and never \
+         happened has n = 0.</p>"
     )
 }
 
@@ -284,12 +278,24 @@ pub(super) fn environment(record: &RunRecord) -> String {
     let place = &record.environment;
     let known = |length: Option<Nanos>| length.map(|l| l.to_string()).unwrap_or_default();
     let mut rows: Vec<(&str, String)> = vec![
-        ("chaos", format!("{} ({} build)", place.chaos, place.build)),
+        ("chaos", place.chaos.clone()),
+        ("build", place.build.clone()),
         ("plan", record.plan.path.clone()),
-        ("cpu", format!("{} × {}", place.cpus, place.cpu)),
+        (
+            "cpu",
+            if place.cpus == 0 {
+                String::new()
+            } else {
+                format!("{} × {}", place.cpus, place.cpu)
+            },
+        ),
         (
             "memory",
-            format!("{:.1} GiB", place.memory as f64 / f64::from(1 << 30)),
+            if place.memory == 0 {
+                String::new()
+            } else {
+                gibibytes(place.memory)
+            },
         ),
         ("kernel", place.kernel.clone()),
         ("started", place.started_utc.clone()),
@@ -324,6 +330,10 @@ pub(super) fn environment(record: &RunRecord) -> String {
         escape(&record.reproduce)
     );
     html
+}
+
+fn gibibytes(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
 fn probes(record: &RunRecord) -> String {
