@@ -29,3 +29,7 @@ pub mod plan;
 pub mod results;
 
 pub mod report;
+
+pub mod run;
+
+pub mod cli;

@@ -1,10 +1,13 @@
 //! What the load shows to others while it runs: counters that a step can wait for.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::clock::Nanos;
+use crate::history::{Operation, Outcome, ProbeOp};
 use crate::id::NodeId;
 
 /// Live counters; every change wakes those who wait.
@@ -17,8 +20,12 @@ pub struct Board {
     in_flight: AtomicU32,
     /// The latest invocation among successful updates, plus one; 0 = none yet.
     served: AtomicU64,
+    /// The id of the leader; 0 = not known.
+    leader: AtomicU8,
     /// Good probes in a row, by node and op.
     good_probes: Vec<[AtomicU32; 2]>,
+    /// The latest successful updates.
+    updates: Mutex<VecDeque<Operation>>,
 }
 
 impl Board {
@@ -32,7 +39,9 @@ impl Board {
             info: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             served: AtomicU64::new(0),
+            leader: AtomicU8::new(0),
             good_probes: NodeId::all(nodes).map(|_| Default::default()).collect(),
+            updates: Mutex::new(VecDeque::new()),
         }
     }
 
@@ -45,6 +54,19 @@ impl Board {
     #[must_use]
     pub fn completed(&self) -> [u64; 3] {
         [&self.ok, &self.fail, &self.info].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Tells workers that follow the leader where it is.
+    pub fn set_leader(&self, leader: Option<NodeId>) {
+        self.leader
+            .store(leader.map_or(0, |node| node.0), Ordering::Relaxed);
+    }
+
+    /// The leader, if it is known.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        let id = self.leader.load(Ordering::Relaxed);
+        (id != 0).then_some(NodeId(id))
     }
 
     /// Operations in flight.
@@ -75,8 +97,7 @@ impl Board {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn ended(&self, outcome: crate::history::Outcome) {
-        use crate::history::Outcome;
+    pub(super) fn ended(&self, outcome: Outcome) {
         let count = match outcome {
             Outcome::Ok => &self.ok,
             Outcome::Fail => &self.fail,
@@ -87,12 +108,28 @@ impl Board {
         self.changed.notify_waiters();
     }
 
-    pub(super) fn update_served(&self, invoked: Nanos) {
-        self.served
-            .fetch_max(invoked.0.saturating_add(1), Ordering::Relaxed);
+    /// The successful updates invoked since `time`, as far back as they are kept.
+    #[must_use]
+    pub fn updates_since(&self, time: Nanos) -> Vec<Operation> {
+        let updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
+        updates
+            .iter()
+            .filter(|update| update.invoked >= time)
+            .cloned()
+            .collect()
     }
 
-    pub(super) fn probed(&self, node: NodeId, op: crate::history::ProbeOp, good: bool) {
+    pub(super) fn update_served(&self, update: Operation) {
+        self.served
+            .fetch_max(update.invoked.0.saturating_add(1), Ordering::Relaxed);
+        let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
+        if updates.len() == UPDATES_KEPT {
+            updates.pop_front();
+        }
+        updates.push_back(update);
+    }
+
+    pub(super) fn probed(&self, node: NodeId, op: ProbeOp, good: bool) {
         let Some(counts) = self.good_probes.get(node.index()) else {
             return;
         };
@@ -106,16 +143,36 @@ impl Board {
     }
 }
 
+/// Enough for the longest trial at a usual rate; a report made afterwards knows them all.
+const UPDATES_KEPT: usize = 16_384;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::ProbeOp;
+    use crate::history::{Action, KeyId, Value};
+    use crate::id::ProcessId;
+
+    fn update(invoked: Nanos) -> Operation {
+        Operation {
+            process: ProcessId(1),
+            key: KeyId(0),
+            action: Action::Write(Value(1)),
+            invoked,
+            completed: invoked + Nanos(1),
+            outcome: Outcome::Ok,
+            seen: None,
+            intended: None,
+            node: None,
+            version: None,
+            error: None,
+        }
+    }
 
     #[test]
     fn served_means_invoked_strictly_later() {
         let board = Board::new(1);
         assert!(!board.served_since(Nanos(0)));
-        board.update_served(Nanos(5));
+        board.update_served(update(Nanos(5)));
         assert!(board.served_since(Nanos(4)));
         assert!(!board.served_since(Nanos(5)));
     }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{Board, CONNECT_WITHIN, Command, LoadSettings, ProbeSettings, Timer, stopped};
 use crate::clock::{Nanos, RunClock};
-use crate::history::{Action, Completion, Invocation, Outcome, Recorder, Value};
+use crate::history::{Action, Completion, Invocation, Operation, Outcome, Recorder, Value};
 use crate::id::{NodeId, ProcessId};
 use crate::seed::{Seed, Stream};
 use crate::system::{Client, Reply, System};
@@ -40,6 +40,8 @@ pub enum Pin {
     Roam,
     /// It stays at its own node whatever happens.
     Spread,
+    /// It goes where the leader is, as far as that is known.
+    Leader,
 }
 
 /// What all workers and probes of the load thread share.
@@ -177,6 +179,9 @@ impl Worker {
         }
         let mut commands = commands.clone();
         drop(commands.wait_for(|command| *command != Command::Hold).await);
+        if self.shared.workers.pin == Pin::Leader {
+            self.go_to_leader();
+        }
         let mut failures = 0;
         while self.connection.is_none() {
             let (_, addr) = self.nodes[self.at];
@@ -223,7 +228,19 @@ impl Worker {
             shared.generator.borrow_mut().learn(key, value);
         }
         if reply.outcome == Outcome::Ok && action.is_update() {
-            shared.board.update_served(invoked);
+            shared.board.update_served(Operation {
+                process: self.process,
+                key,
+                action,
+                invoked,
+                completed: ended,
+                outcome: Outcome::Ok,
+                seen: None,
+                intended: Some(intended),
+                node: Some(node),
+                version: reply.version,
+                error: None,
+            });
         }
         if reply.broken {
             self.connection = None;
@@ -258,8 +275,22 @@ impl Worker {
     }
 
     fn move_on(&mut self) {
-        if self.shared.workers.pin == Pin::Roam {
-            self.at = (self.at + 1) % self.nodes.len();
+        match self.shared.workers.pin {
+            Pin::Roam => self.at = (self.at + 1) % self.nodes.len(),
+            Pin::Spread => {}
+            Pin::Leader => self.go_to_leader(),
+        }
+    }
+
+    /// Leaves another node's connection for the leader's; stays where it is while none is known.
+    fn go_to_leader(&mut self) {
+        let Some(leader) = self.shared.board.leader() else {
+            return;
+        };
+        let place = self.nodes.iter().position(|(node, _)| *node == leader);
+        if let Some(place) = place.filter(|place| *place != self.at) {
+            self.at = place;
+            self.connection = None;
         }
     }
 
