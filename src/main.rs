@@ -11,7 +11,7 @@ use clap::{FromArgMatches, Args};
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match arguments.get(1).and_then(|word| word.to_str()) {
-        Some("__reaper") => chaos::cluster::reaper_main(),
+        Some(chaos::cluster::REAPER_COMMAND) => chaos::cluster::reaper_main(),
         Some("node") => node(&arguments[1..]),
         _ => chaos::cli::main(arguments),
     }

@@ -413,8 +413,8 @@ fn load_settings(stage: &Stage, plan: &Plan, values: Vec<Value>) -> LoadSettings
 
 /// What one proxied link adds to a round trip; `None` if it cannot be measured.
 pub(super) async fn proxy_rtt(stage: &Stage) -> Option<Nanos> {
-    let _ = stage;
-    None
+    let test = stage.links.self_test().await.ok()?;
+    Some(test.added())
 }
 
 /// A cluster of bundled nodes is ready within a second; a busy machine gets more.

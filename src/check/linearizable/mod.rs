@@ -91,7 +91,9 @@ enum KeyAnswer {
 
 /// Whether `history` is linearizable, key by key, for `register`s.
 ///
-/// Reads without a value and failed writes say nothing and are left out; so is nothing else.
+/// Reads without a value and failed writes say nothing and are left out; so is a failed CAS that
+/// hides what it saw and gives another reason for its failure (`error`): it did not happen, and
+/// nobody looked at the value.
 #[must_use]
 pub fn check(history: &History, register: &Register, budget: &Budget<'_>) -> Linearizability {
     let partition = Partition::of(history);
@@ -208,7 +210,15 @@ impl<'a> KeyHistory<'a> {
 fn is_telling(operation: &Operation) -> bool {
     let is_failed_cas =
         matches!(operation.action, Action::Cas { .. }) && operation.outcome == Outcome::Fail;
-    operation.outcome == Outcome::Ok || is_failed_cas
+    operation.outcome == Outcome::Ok || (is_failed_cas && !is_untried(operation))
+}
+
+/// Whether it is a CAS that failed for a reason of its own before it saw the value.
+fn is_untried(operation: &Operation) -> bool {
+    matches!(operation.action, Action::Cas { .. })
+        && operation.outcome == Outcome::Fail
+        && operation.seen.is_none()
+        && operation.error.is_some()
 }
 
 /// The answer of every key, in the order of keys.
@@ -280,22 +290,23 @@ struct Partition {
 }
 
 impl Partition {
-    /// Groups by counting: two passes, order kept.
+    /// Groups by counting: two passes, order kept. Leaves out what was never tried.
     fn of(history: &History) -> Self {
         debug_assert!(
             history.operations.len() < u32::MAX as usize,
             "ids are 32 bits"
         );
         let mut begins = vec![0_u32; history.keys.len() + 1];
-        for operation in &history.operations {
+        for operation in history.operations.iter().filter(|op| !is_untried(op)) {
             begins[operation.key.0 as usize + 1] += 1;
         }
         for key in 1..begins.len() {
             begins[key] += begins[key - 1];
         }
         let mut next = begins.clone();
-        let mut indices = vec![0; history.operations.len()];
-        for (index, operation) in (0..).zip(&history.operations) {
+        let mut indices = vec![0; begins[history.keys.len()] as usize];
+        let all = (0..).zip(&history.operations);
+        for (index, operation) in all.filter(|(_, op)| !is_untried(op)) {
             let slot = &mut next[operation.key.0 as usize];
             indices[*slot as usize] = index;
             *slot += 1;
@@ -311,4 +322,34 @@ impl Partition {
 /// An instant for comparisons: 0 is before everything, [`NEVER`] after everything.
 const fn tick(time: Nanos) -> u64 {
     time.0.saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::ok;
+    use crate::history::Value;
+
+    /// A write of 1, then a CAS from 1 that failed while the register held 1.
+    fn cas_failed_on_its_value(error: Option<u32>) -> History {
+        let (from, to) = (Value(1), Value(2));
+        let mut cas = ok(Action::Cas { from, to }, 3, 4, None);
+        cas.outcome = Outcome::Fail;
+        cas.error = error;
+        let read = ok(Action::Read, 5, 6, Some(from));
+        History {
+            keys: vec!["x".to_owned()],
+            errors: vec!["connection refused".to_owned()],
+            operations: vec![ok(Action::Write(from), 1, 2, None), cas, read],
+        }
+    }
+
+    #[test]
+    fn a_cas_that_failed_for_another_reason_is_no_observation() {
+        let judge = |history: &History| {
+            check(history, &Register::default(), &Budget::without_clock(1)).verdict
+        };
+        assert_eq!(judge(&cas_failed_on_its_value(None)), Verdict::Fail);
+        assert_eq!(judge(&cas_failed_on_its_value(Some(0))), Verdict::Pass);
+    }
 }
