@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,6 +159,51 @@ fn when_the_harness_lets_go_no_descendant_survives() -> Tested {
         }
         Ok(())
     })
+}
+
+/// Starts nodes, says who they are, and waits to be killed.
+#[test]
+#[ignore = "it is the harness that another test kills"]
+fn harness_to_be_killed() -> Tested {
+    run(async {
+        let stage = Stage::started(&[(N1, FAMILY), (N2, "exec sleep 600")]).await?;
+        let mut pids = stage.lines(N1, 3).await?;
+        pids.push(stage.cluster.pid(N2).ok_or("no pid")?.to_string());
+        pids.push(stage.reaper.to_string());
+        println!("\npids {}", pids.join(" "));
+        std::future::pending().await
+    })
+}
+
+#[test]
+fn when_the_harness_is_killed_no_descendant_survives() -> Tested {
+    let mut harness = Command::new(std::env::current_exe()?)
+        .args([
+            "--exact",
+            "harness_to_be_killed",
+            "--ignored",
+            "--nocapture",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let output = harness.stdout.take().ok_or("no output")?;
+    let pids = BufReader::new(output)
+        .lines()
+        .find_map(|line| Some(line.ok()?.strip_prefix("pids ")?.to_owned()))
+        .ok_or("the harness did not start")?;
+    let watched = pids
+        .split(' ')
+        .map(|pid| Watched::new(pid.parse()?))
+        .collect::<Result<Vec<_>, _>>();
+    harness.kill()?;
+    harness.wait()?;
+    let watched = watched?;
+    assert_eq!(watched.len(), 5);
+    for process in watched {
+        assert!(process.has_ended_within_the_deadline()?);
+    }
+    Ok(())
 }
 
 #[test]
