@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -10,13 +11,15 @@ use std::time::Duration;
 
 use chaos::clock::{Nanos, RunClock};
 use chaos::cluster::{
-    Cluster, ClusterError, Effect, Ending, Journal, NodeSpec, ProcessState, Reaper, Setup,
+    Cluster, ClusterError, Effect, Ending, Journal, NodeSpec, Ports, ProcessState, Reaper, Setup,
 };
 use chaos::history::{Event, EventKind, ExitStatus};
 use chaos::id::{FaultId, NodeId};
-use chaos::link::{Endpoint, LinkId, Links, Rule};
+use chaos::link::{Endpoint, Framing, LinkId, Links, Path as LinkPath, Rule};
 use chaos::seed::Seed;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -245,23 +248,46 @@ fn the_reaper_ignores_the_signals_of_a_terminal() -> Tested {
 #[test]
 fn a_node_starts_with_a_clean_slate() -> Tested {
     run(async {
-        let script = "echo $NODE; pwd; ls /proc/$$/fd | tr '\\n' ' '; echo; \
-             grep -E '^Sig(Blk|Ign)' /proc/$$/status; ps -o pgid= -p $$; echo $$; exec sleep 600";
-        let stage = Stage::started(&[(N1, script)]).await?;
-        let lines = stage.lines(N1, 7).await?;
-        assert_eq!(lines[0], "n1");
-        assert_eq!(Path::new(&lines[1]), stage.folder.path().canonicalize()?);
-        let fds: Vec<&str> = lines[2].split(' ').filter(|fd| !fd.is_empty()).collect();
-        assert_eq!(fds, ["0", "1", "2"], "an open file was inherited");
-        assert_eq!(lines[3], "SigBlk:\t0000000000000000");
-        // Above 31 lie the C library's own signals, which no program can set back.
-        let ignored = u64::from_str_radix(lines[4].trim_start_matches("SigIgn:\t"), 16)?;
+        let mut stage = Stage::new(&[(N1, "")]).await?;
+        let mut spec = node(N1, "", stage.folder.path());
+        (spec.program, spec.args) = ("sleep".into(), vec!["600".to_owned()]);
+        stage.cluster.respecify(spec)?;
+        stage.cluster.start(N1).await?;
+        let pid = stage.cluster.pid(N1).ok_or("no pid")?;
+        let proc = Path::new("/proc").join(pid.to_string());
         assert_eq!(
-            ignored & 0x7fff_ffff,
-            0,
-            "a signal is ignored from the start"
+            proc.join("cwd").read_link()?,
+            stage.folder.path().canonicalize()?
         );
-        assert_eq!(lines[5].trim(), lines[6], "no process group of its own");
+        let environment = std::fs::read_to_string(proc.join("environ"))?;
+        assert!(
+            environment
+                .split('\0')
+                .any(|variable| variable == "NODE=n1")
+        );
+        let raw = Pid::from_raw(i32::try_from(pid)?).ok_or("pid 0")?;
+        assert_eq!(
+            rustix::process::getpgid(Some(raw))?,
+            raw,
+            "no process group of its own"
+        );
+        let status = std::fs::read_to_string(proc.join("status"))?;
+        for field in ["SigBlk:\t", "SigIgn:\t"] {
+            let set = status
+                .lines()
+                .find_map(|line| line.strip_prefix(field))
+                .ok_or(field)?;
+            // Above 31 lie the C library's own signals, which no program can set back.
+            assert_eq!(
+                u64::from_str_radix(set, 16)? & 0x7fff_ffff,
+                0,
+                "{field}{set}"
+            );
+        }
+        // The program opens its libraries for a moment; what it inherited would stay.
+        while std::fs::read_dir(proc.join("fd"))?.count() != 3 {
+            tokio::task::yield_now().await;
+        }
         Ok(())
     })
 }
@@ -424,6 +450,86 @@ fn a_loss_of_power_is_one_fault_that_a_start_heals() -> Tested {
         assert!(stage.cluster.ledger().is_cut(link.from, link.to));
         assert_eq!(stage.cluster.start_node(N1).await?.faults, [FaultId(1)]);
         assert!(stage.cluster.ledger().rules().is_empty());
+        Ok(())
+    })
+}
+
+/// A server that answers each connection with one byte.
+#[test]
+#[ignore = "it is the node of another test"]
+fn node_that_listens() -> Tested {
+    let server = TcpListener::bind(std::env::var("LISTEN")?)?;
+    loop {
+        server.accept()?.0.write_all(b"!")?;
+    }
+}
+
+/// What a dialer meets at this address.
+async fn dial(address: SocketAddr) -> &'static str {
+    let dialled = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.read_exact(&mut [0]).await
+    };
+    match timeout(Duration::from_millis(100), dialled).await {
+        Ok(Ok(_)) => "answer",
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => "refused",
+        Ok(Err(_)) => "broken",
+        Err(_) => "silence",
+    }
+}
+
+async fn dial_until(address: SocketAddr, wanted: &str) {
+    while dial(address).await != wanted {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn dials_meet_what_they_would_meet_without_a_proxy() -> Tested {
+    run(async {
+        let mut stage = Stage::new(&[(N1, "")]).await?;
+        let mut ports = Ports::new(u64::from(std::process::id()));
+        let upstream = SocketAddr::from(([127, 0, 0, 1], ports.take()?));
+        let mut spec = node(N1, "", stage.folder.path());
+        spec.program = std::env::current_exe()?;
+        spec.args = ["--exact", "node_that_listens", "--ignored"]
+            .map(str::to_owned)
+            .to_vec();
+        spec.env = vec![("LISTEN".to_owned(), upstream.to_string())];
+        spec.listens = vec![upstream];
+        stage.cluster.respecify(spec)?;
+        let (target, dialer) = (N1, Endpoint::Clients);
+        let path = LinkPath {
+            dialer,
+            target,
+            upstream,
+            framing: Framing::Opaque,
+        };
+        let address = stage.cluster.links().open(path).await?;
+        assert_eq!(dial(address).await, "refused");
+        stage.cluster.start(N1).await?;
+        dial_until(address, "answer").await;
+        stage
+            .cluster
+            .begin(FaultId(1), vec![Effect::Paused(N1)])
+            .await?;
+        assert_eq!(dial(address).await, "silence");
+        stage.cluster.end(FaultId(1)).await?;
+        dial_until(address, "answer").await;
+        stage.cluster.begin(FaultId(2), down(N1)).await?;
+        dial_until(address, "refused").await;
+        stage.cluster.start_node(N1).await?;
+        dial_until(address, "answer").await;
+        let link = LinkId::new(Endpoint::Node(N1), Endpoint::Clients);
+        let mut power_off = down(N1);
+        power_off.push(Effect::Link {
+            link,
+            rule: Rule::Cut,
+        });
+        stage.cluster.begin(FaultId(3), power_off).await?;
+        assert_eq!(dial(address).await, "silence");
+        stage.cluster.heal_all().await?;
+        dial_until(address, "answer").await;
         Ok(())
     })
 }
