@@ -1,151 +1,25 @@
 //! The cluster with real processes: faults land, and nothing outlives the harness.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
-use chaos::clock::{Nanos, RunClock};
-use chaos::cluster::{
-    Cluster, ClusterError, Effect, Ending, Journal, NodeSpec, Ports, ProcessState, Reaper, Setup,
-};
-use chaos::history::{Event, EventKind, ExitStatus};
-use chaos::id::{FaultId, NodeId};
-use chaos::link::{Endpoint, Framing, LinkId, Links, Path as LinkPath, Rule};
-use chaos::seed::Seed;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use chaos::clock::Nanos;
+use chaos::cluster::{ClusterError, Effect, Ending, Journal, Ports, ProcessState};
+use chaos::history::{EventKind, ExitStatus};
+use chaos::id::FaultId;
+use chaos::link::{Endpoint, Framing, LinkId, Path as LinkPath, Rule};
+use rustix::process::{Pid, Signal, pidfd_send_signal};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-const CHAOS: &str = env!("CARGO_BIN_EXE_chaos");
-/// Whatever a test waits for comes within this time, or the test fails.
-const DEADLINE: Duration = Duration::from_secs(30);
-const N1: NodeId = NodeId(1);
-const N2: NodeId = NodeId(2);
+mod stage;
 
-type Tested = Result<(), Box<dyn std::error::Error>>;
-
-fn run(test: impl Future<Output = Tested>) -> Tested {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async { timeout(DEADLINE, test).await? })
-}
-
-/// A cluster of shell scripts.
-struct Stage {
-    cluster: Cluster,
-    events: mpsc::UnboundedReceiver<Event>,
-    reaper: u32,
-    folder: tempfile::TempDir,
-}
-
-impl Stage {
-    async fn new(scripts: &[(NodeId, &str)]) -> Result<Self, Box<dyn std::error::Error>> {
-        let folder = tempfile::tempdir()?;
-        let nodes = scripts
-            .iter()
-            .map(|(id, script)| node(*id, script, folder.path()))
-            .collect();
-        let reaper = Reaper::start(Path::new(CHAOS)).await?;
-        let (sender, events) = mpsc::unbounded_channel();
-        let reaper_pid = reaper.pid();
-        let cluster = Cluster::new(Setup {
-            nodes,
-            links: Arc::new(Links::start(Seed(1))?),
-            reaper,
-            clock: RunClock::start(),
-            events: sender,
-            journal: folder.path().join("ledger.jsonl"),
-        })?;
-        Ok(Self {
-            cluster,
-            events,
-            reaper: reaper_pid,
-            folder,
-        })
-    }
-
-    async fn started(scripts: &[(NodeId, &str)]) -> Result<Self, Box<dyn std::error::Error>> {
-        let mut stage = Self::new(scripts).await?;
-        for (node, _) in scripts {
-            stage.cluster.start(*node).await?;
-        }
-        Ok(stage)
-    }
-
-    async fn next(&mut self) -> Result<EventKind, &'static str> {
-        self.events
-            .recv()
-            .await
-            .map(|event| event.kind)
-            .ok_or("no more events")
-    }
-
-    fn state(&self, node: NodeId) -> Option<ProcessState> {
-        self.cluster.states().get(&node).copied()
-    }
-
-    /// Waits until a node has written this many lines.
-    async fn lines(&self, node: NodeId, count: usize) -> Result<Vec<String>, io::Error> {
-        loop {
-            let text = std::fs::read_to_string(self.folder.path().join(format!("{node}.out")))?;
-            if text.lines().count() >= count {
-                return Ok(text.lines().map(str::to_owned).collect());
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-}
-
-fn node(id: NodeId, script: &str, folder: &Path) -> NodeSpec {
-    NodeSpec {
-        id,
-        program: "sh".into(),
-        args: vec!["-c".to_owned(), script.to_owned()],
-        env: vec![("NODE".to_owned(), id.to_string())],
-        dir: folder.to_owned(),
-        stdout: folder.join(format!("{id}.out")),
-        stderr: folder.join(format!("{id}.err")),
-        listens: Vec::new(),
-    }
-}
-
-/// A process by its pidfd, so that its end can be awaited whoever its parent is.
-struct Watched(std::os::fd::OwnedFd);
-
-impl Watched {
-    fn new(pid: u32) -> Result<Self, Box<dyn std::error::Error>> {
-        let pid = Pid::from_raw(i32::try_from(pid)?).ok_or("pid 0")?;
-        Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
-    }
-
-    fn has_ended_within_the_deadline(&self) -> io::Result<bool> {
-        let mut fds = [rustix::event::PollFd::new(
-            &self.0,
-            rustix::event::PollFlags::IN,
-        )];
-        let limit = rustix::time::Timespec::try_from(DEADLINE).map_err(io::Error::other)?;
-        Ok(rustix::event::poll(&mut fds, Some(&limit))? == 1)
-    }
-}
-
-/// A node with a child and a daemon that left its process group and session.
-const FAMILY: &str =
-    "sleep 600 & echo $!; (setsid sh -c 'echo $$; exec sleep 600' &) ; echo $$; wait";
-
-fn down(node: NodeId) -> Vec<Effect> {
-    vec![Effect::Down {
-        node,
-        how: Ending::Kill,
-    }]
-}
+use stage::{FAMILY, N1, N2, Stage, Tested, Watched, down, node, run};
 
 #[test]
 fn when_the_harness_lets_go_no_descendant_survives() -> Tested {
