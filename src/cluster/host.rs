@@ -155,6 +155,7 @@ impl Cluster {
             Err(error) => {
                 let mut reason = error.to_string();
                 self.ledger.end(fault);
+                self.let_go(&effects);
                 if let Err(error) = self.restore(&victims(&effects)).await {
                     reason = format!("{reason}; {error}");
                 }
@@ -357,6 +358,18 @@ impl Cluster {
             }
         }
         result
+    }
+
+    /// A stop that was not seen in time may still come: takes it back where nothing else wants it.
+    fn let_go(&self, effects: &[Effect]) {
+        for node in victims(effects).into_keys() {
+            if self.ledger.wanted(node) == ProcessState::Running
+                && let Some(process) = self.roster.process(node)
+            {
+                // A process that is gone needs no signal.
+                let _ = process.signal(Signal::CONT);
+            }
+        }
     }
 
     async fn reconcile(&mut self, node: NodeId) -> Result<(), ClusterError> {

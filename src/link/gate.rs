@@ -167,8 +167,6 @@ impl Gate {
         let cut = self.board.conditions(link).cut || self.board.conditions(link.reversed()).cut;
         let open = self.state.running.get() && self.state.listening.get();
         let mode = std::mem::replace(&mut self.mode, Mode::Closed);
-        // A port that cannot be listened on (no descriptors left) stays closed and is tried again
-        // with the next change.
         self.mode = match (mode, cut, open) {
             (Mode::Silent { listener, .. }, false, true) => self.unplug(listener),
             (Mode::Open(listener), true, _) => self.silence(listener).await,
@@ -176,13 +174,24 @@ impl Gate {
                 Ok(listener) => self.silence(listener).await,
                 Err(_) => Mode::Closed,
             },
-            (Mode::Closed, false, true) => self.listen(BACKLOG).map_or(Mode::Closed, Mode::Open),
+            (Mode::Closed, false, true) => self.open(),
             (mode @ Mode::Silent { .. }, true, _) | (mode @ Mode::Open(_), false, true) => mode,
             (Mode::Silent { .. } | Mode::Open(_) | Mode::Closed, false, false) => {
                 self.plugs.clear();
                 Mode::Closed
             }
         };
+    }
+
+    /// A gate that cannot be opened (no descriptors left) stays closed and is probed again.
+    fn open(&self) -> Mode {
+        match self.listen(BACKLOG) {
+            Ok(listener) => Mode::Open(listener),
+            Err(_) => {
+                self.state.listening.set(false);
+                Mode::Closed
+            }
+        }
     }
 
     fn listen(&self, backlog: i32) -> io::Result<TcpListener> {
@@ -214,7 +223,7 @@ impl Gate {
     fn unplug(&mut self, listener: TcpListener) -> Mode {
         match rustix::net::listen(&listener, BACKLOG) {
             Ok(()) => Mode::Open(listener),
-            Err(_) => self.listen(BACKLOG).map_or(Mode::Closed, Mode::Open),
+            Err(_) => self.open(),
         }
     }
 

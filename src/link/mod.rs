@@ -10,9 +10,11 @@ mod links;
 mod pipe;
 mod probe;
 mod rule;
+mod self_test;
 #[cfg(test)]
 mod tests;
 
 pub use fate::frame_is_lost;
 pub use links::{Counters, Framing, Links, Path, RuleError};
 pub use rule::{DropLayer, Endpoint, LinkId, Rule};
+pub use self_test::SelfTest;

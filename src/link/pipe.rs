@@ -2,8 +2,9 @@
 //! the receiver.
 //!
 //! Invariants: bytes leave in the order in which they came, and none is lost but whole dropped
-//! frames; nothing is read or written while the link is cut; at most [`HELD_MAX`] bytes are held.
-//! How a sender ends (FIN or RST) travels behind its data and obeys the same rules.
+//! frames; nothing is read or written while the link is cut; at most `HELD_MAX` bytes are held.
+//! How a sender ends (FIN or RST) travels behind its data and obeys the same rules. Times are kept
+//! to the millisecond, rounded up: that is the resolution of the runtime's timers.
 
 use std::collections::VecDeque;
 use std::io;
@@ -136,7 +137,7 @@ impl<'a> Pipe<'a> {
             {
                 return flow;
             }
-            if self.ending.is_some() || self.held_bytes >= self.room() {
+            if self.ending.is_some() || self.is_full() {
                 return Flow::Waiting;
             }
             let mut buffer = ReadBuf::new(scratch);
@@ -153,12 +154,15 @@ impl<'a> Pipe<'a> {
         }
     }
 
-    fn room(&self) -> usize {
-        if self.conditions.holds_back() {
+    /// Whether no more may be held. Every piece counts with its own bookkeeping, or a stream of
+    /// single bytes would take a hundred times the memory.
+    fn is_full(&self) -> bool {
+        let most = if self.conditions.holds_back() {
             HELD_MAX
         } else {
             BACKLOG_MAX
-        }
+        };
+        self.held_bytes + self.held.len() * size_of::<Held>() >= most
     }
 
     /// The receiver's host answered with RST: nothing can be delivered any more.

@@ -1,147 +1,25 @@
 //! The cluster with real processes: faults land, and nothing outlives the harness.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::io;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::Arc;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use chaos::clock::{Nanos, RunClock};
-use chaos::cluster::{
-    Cluster, ClusterError, Effect, Ending, Journal, NodeSpec, ProcessState, Reaper, Setup,
-};
-use chaos::history::{Event, EventKind, ExitStatus};
-use chaos::id::{FaultId, NodeId};
-use chaos::link::{Endpoint, LinkId, Links, Rule};
-use chaos::seed::Seed;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use tokio::sync::mpsc;
+use chaos::clock::Nanos;
+use chaos::cluster::{ClusterError, Effect, Ending, Journal, Ports, ProcessState};
+use chaos::history::{EventKind, ExitStatus};
+use chaos::id::FaultId;
+use chaos::link::{Endpoint, Framing, LinkId, Path as LinkPath, Rule};
+use rustix::process::{Pid, Signal, pidfd_send_signal};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-const CHAOS: &str = env!("CARGO_BIN_EXE_chaos");
-/// Whatever a test waits for comes within this time, or the test fails.
-const DEADLINE: Duration = Duration::from_secs(30);
-const N1: NodeId = NodeId(1);
-const N2: NodeId = NodeId(2);
+mod stage;
 
-type Tested = Result<(), Box<dyn std::error::Error>>;
-
-fn run(test: impl Future<Output = Tested>) -> Tested {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async { timeout(DEADLINE, test).await? })
-}
-
-/// A cluster of shell scripts.
-struct Stage {
-    cluster: Cluster,
-    events: mpsc::UnboundedReceiver<Event>,
-    reaper: u32,
-    folder: tempfile::TempDir,
-}
-
-impl Stage {
-    async fn new(scripts: &[(NodeId, &str)]) -> Result<Self, Box<dyn std::error::Error>> {
-        let folder = tempfile::tempdir()?;
-        let nodes = scripts
-            .iter()
-            .map(|(id, script)| node(*id, script, folder.path()))
-            .collect();
-        let reaper = Reaper::start(Path::new(CHAOS)).await?;
-        let (sender, events) = mpsc::unbounded_channel();
-        let reaper_pid = reaper.pid();
-        let cluster = Cluster::new(Setup {
-            nodes,
-            links: Arc::new(Links::start(Seed(1))?),
-            reaper,
-            clock: RunClock::start(),
-            events: sender,
-            journal: folder.path().join("ledger.jsonl"),
-        })?;
-        Ok(Self {
-            cluster,
-            events,
-            reaper: reaper_pid,
-            folder,
-        })
-    }
-
-    async fn started(scripts: &[(NodeId, &str)]) -> Result<Self, Box<dyn std::error::Error>> {
-        let mut stage = Self::new(scripts).await?;
-        for (node, _) in scripts {
-            stage.cluster.start(*node).await?;
-        }
-        Ok(stage)
-    }
-
-    async fn next(&mut self) -> Result<EventKind, &'static str> {
-        self.events
-            .recv()
-            .await
-            .map(|event| event.kind)
-            .ok_or("no more events")
-    }
-
-    fn state(&self, node: NodeId) -> Option<ProcessState> {
-        self.cluster.states().get(&node).copied()
-    }
-
-    /// Waits until a node has written this many lines.
-    async fn lines(&self, node: NodeId, count: usize) -> Result<Vec<String>, io::Error> {
-        loop {
-            let text = std::fs::read_to_string(self.folder.path().join(format!("{node}.out")))?;
-            if text.lines().count() >= count {
-                return Ok(text.lines().map(str::to_owned).collect());
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-}
-
-fn node(id: NodeId, script: &str, folder: &Path) -> NodeSpec {
-    NodeSpec {
-        id,
-        program: "sh".into(),
-        args: vec!["-c".to_owned(), script.to_owned()],
-        env: vec![("NODE".to_owned(), id.to_string())],
-        dir: folder.to_owned(),
-        stdout: folder.join(format!("{id}.out")),
-        stderr: folder.join(format!("{id}.err")),
-        listens: Vec::new(),
-    }
-}
-
-/// A process by its pidfd, so that its end can be awaited whoever its parent is.
-struct Watched(std::os::fd::OwnedFd);
-
-impl Watched {
-    fn new(pid: u32) -> Result<Self, Box<dyn std::error::Error>> {
-        let pid = Pid::from_raw(i32::try_from(pid)?).ok_or("pid 0")?;
-        Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
-    }
-
-    fn has_ended_within_the_deadline(&self) -> io::Result<bool> {
-        let mut fds = [rustix::event::PollFd::new(
-            &self.0,
-            rustix::event::PollFlags::IN,
-        )];
-        let limit = rustix::time::Timespec::try_from(DEADLINE).map_err(io::Error::other)?;
-        Ok(rustix::event::poll(&mut fds, Some(&limit))? == 1)
-    }
-}
-
-/// A node with a child and a daemon that left its process group and session.
-const FAMILY: &str =
-    "sleep 600 & echo $!; (setsid sh -c 'echo $$; exec sleep 600' &) ; echo $$; wait";
-
-fn down(node: NodeId) -> Vec<Effect> {
-    vec![Effect::Down {
-        node,
-        how: Ending::Kill,
-    }]
-}
+use stage::{FAMILY, N1, N2, Stage, Tested, Watched, down, node, run};
 
 #[test]
 fn when_the_harness_lets_go_no_descendant_survives() -> Tested {
@@ -158,6 +36,51 @@ fn when_the_harness_lets_go_no_descendant_survives() -> Tested {
         }
         Ok(())
     })
+}
+
+/// Starts nodes, says who they are, and waits to be killed.
+#[test]
+#[ignore = "it is the harness that another test kills"]
+fn harness_to_be_killed() -> Tested {
+    run(async {
+        let stage = Stage::started(&[(N1, FAMILY), (N2, "exec sleep 600")]).await?;
+        let mut pids = stage.lines(N1, 3).await?;
+        pids.push(stage.cluster.pid(N2).ok_or("no pid")?.to_string());
+        pids.push(stage.reaper.to_string());
+        println!("\npids {}", pids.join(" "));
+        std::future::pending().await
+    })
+}
+
+#[test]
+fn when_the_harness_is_killed_no_descendant_survives() -> Tested {
+    let mut harness = Command::new(std::env::current_exe()?)
+        .args([
+            "--exact",
+            "harness_to_be_killed",
+            "--ignored",
+            "--nocapture",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let output = harness.stdout.take().ok_or("no output")?;
+    let pids = BufReader::new(output)
+        .lines()
+        .find_map(|line| Some(line.ok()?.strip_prefix("pids ")?.to_owned()))
+        .ok_or("the harness did not start")?;
+    let watched = pids
+        .split(' ')
+        .map(|pid| Watched::new(pid.parse()?))
+        .collect::<Result<Vec<_>, _>>();
+    harness.kill()?;
+    harness.wait()?;
+    let watched = watched?;
+    assert_eq!(watched.len(), 5);
+    for process in watched {
+        assert!(process.has_ended_within_the_deadline()?);
+    }
+    Ok(())
 }
 
 #[test]
@@ -199,23 +122,46 @@ fn the_reaper_ignores_the_signals_of_a_terminal() -> Tested {
 #[test]
 fn a_node_starts_with_a_clean_slate() -> Tested {
     run(async {
-        let script = "echo $NODE; pwd; ls /proc/$$/fd | tr '\\n' ' '; echo; \
-             grep -E '^Sig(Blk|Ign)' /proc/$$/status; ps -o pgid= -p $$; echo $$; exec sleep 600";
-        let stage = Stage::started(&[(N1, script)]).await?;
-        let lines = stage.lines(N1, 7).await?;
-        assert_eq!(lines[0], "n1");
-        assert_eq!(Path::new(&lines[1]), stage.folder.path().canonicalize()?);
-        let fds: Vec<&str> = lines[2].split(' ').filter(|fd| !fd.is_empty()).collect();
-        assert_eq!(fds, ["0", "1", "2"], "an open file was inherited");
-        assert_eq!(lines[3], "SigBlk:\t0000000000000000");
-        // Above 31 lie the C library's own signals, which no program can set back.
-        let ignored = u64::from_str_radix(lines[4].trim_start_matches("SigIgn:\t"), 16)?;
+        let mut stage = Stage::new(&[(N1, "")]).await?;
+        let mut spec = node(N1, "", stage.folder.path());
+        (spec.program, spec.args) = ("sleep".into(), vec!["600".to_owned()]);
+        stage.cluster.respecify(spec)?;
+        stage.cluster.start(N1).await?;
+        let pid = stage.cluster.pid(N1).ok_or("no pid")?;
+        let proc = Path::new("/proc").join(pid.to_string());
         assert_eq!(
-            ignored & 0x7fff_ffff,
-            0,
-            "a signal is ignored from the start"
+            proc.join("cwd").read_link()?,
+            stage.folder.path().canonicalize()?
         );
-        assert_eq!(lines[5].trim(), lines[6], "no process group of its own");
+        let environment = std::fs::read_to_string(proc.join("environ"))?;
+        assert!(
+            environment
+                .split('\0')
+                .any(|variable| variable == "NODE=n1")
+        );
+        let raw = Pid::from_raw(i32::try_from(pid)?).ok_or("pid 0")?;
+        assert_eq!(
+            rustix::process::getpgid(Some(raw))?,
+            raw,
+            "no process group of its own"
+        );
+        let status = std::fs::read_to_string(proc.join("status"))?;
+        for field in ["SigBlk:\t", "SigIgn:\t"] {
+            let set = status
+                .lines()
+                .find_map(|line| line.strip_prefix(field))
+                .ok_or(field)?;
+            // Above 31 lie the C library's own signals, which no program can set back.
+            assert_eq!(
+                u64::from_str_radix(set, 16)? & 0x7fff_ffff,
+                0,
+                "{field}{set}"
+            );
+        }
+        // The program opens its libraries for a moment; what it inherited would stay.
+        while std::fs::read_dir(proc.join("fd"))?.count() != 3 {
+            tokio::task::yield_now().await;
+        }
         Ok(())
     })
 }
@@ -378,6 +324,86 @@ fn a_loss_of_power_is_one_fault_that_a_start_heals() -> Tested {
         assert!(stage.cluster.ledger().is_cut(link.from, link.to));
         assert_eq!(stage.cluster.start_node(N1).await?.faults, [FaultId(1)]);
         assert!(stage.cluster.ledger().rules().is_empty());
+        Ok(())
+    })
+}
+
+/// A server that answers each connection with one byte.
+#[test]
+#[ignore = "it is the node of another test"]
+fn node_that_listens() -> Tested {
+    let server = TcpListener::bind(std::env::var("LISTEN")?)?;
+    loop {
+        server.accept()?.0.write_all(b"!")?;
+    }
+}
+
+/// What a dialer meets at this address.
+async fn dial(address: SocketAddr) -> &'static str {
+    let dialled = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.read_exact(&mut [0]).await
+    };
+    match timeout(Duration::from_millis(100), dialled).await {
+        Ok(Ok(_)) => "answer",
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => "refused",
+        Ok(Err(_)) => "broken",
+        Err(_) => "silence",
+    }
+}
+
+async fn dial_until(address: SocketAddr, wanted: &str) {
+    while dial(address).await != wanted {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn dials_meet_what_they_would_meet_without_a_proxy() -> Tested {
+    run(async {
+        let mut stage = Stage::new(&[(N1, "")]).await?;
+        let mut ports = Ports::new(u64::from(std::process::id()));
+        let upstream = SocketAddr::from(([127, 0, 0, 1], ports.take()?));
+        let mut spec = node(N1, "", stage.folder.path());
+        spec.program = std::env::current_exe()?;
+        spec.args = ["--exact", "node_that_listens", "--ignored"]
+            .map(str::to_owned)
+            .to_vec();
+        spec.env = vec![("LISTEN".to_owned(), upstream.to_string())];
+        spec.listens = vec![upstream];
+        stage.cluster.respecify(spec)?;
+        let (target, dialer) = (N1, Endpoint::Clients);
+        let path = LinkPath {
+            dialer,
+            target,
+            upstream,
+            framing: Framing::Opaque,
+        };
+        let address = stage.cluster.links().open(path).await?;
+        assert_eq!(dial(address).await, "refused");
+        stage.cluster.start(N1).await?;
+        dial_until(address, "answer").await;
+        stage
+            .cluster
+            .begin(FaultId(1), vec![Effect::Paused(N1)])
+            .await?;
+        assert_eq!(dial(address).await, "silence");
+        stage.cluster.end(FaultId(1)).await?;
+        dial_until(address, "answer").await;
+        stage.cluster.begin(FaultId(2), down(N1)).await?;
+        dial_until(address, "refused").await;
+        stage.cluster.start_node(N1).await?;
+        dial_until(address, "answer").await;
+        let link = LinkId::new(Endpoint::Node(N1), Endpoint::Clients);
+        let mut power_off = down(N1);
+        power_off.push(Effect::Link {
+            link,
+            rule: Rule::Cut,
+        });
+        stage.cluster.begin(FaultId(3), power_off).await?;
+        assert_eq!(dial(address).await, "silence");
+        stage.cluster.heal_all().await?;
+        dial_until(address, "answer").await;
         Ok(())
     })
 }
