@@ -214,6 +214,24 @@ mod tests {
     }
 
     #[test]
+    fn slow_answers_and_errors_are_not_service_as_before() {
+        // Full goodput all the time, but until 5 s also one slow answer or error every 40 ms.
+        let steady = |outcome: Outcome, took: u64| {
+            let mut s = Stream::steady(3);
+            s.writes(40, 9000, 10);
+            s.kill(3000, 1);
+            for at in (3000..5000).step_by(40) {
+                s.write(at, at + took, outcome);
+            }
+            s.phase(9000, "drain");
+            s.measure().trials[0].recover_steady
+        };
+        assert_eq!(steady(Outcome::Ok, 1), Some(ms(0)));
+        assert_eq!(steady(Outcome::Ok, 9), Some(ms(2000)));
+        assert_eq!(steady(Outcome::Info, 1), Some(ms(2000)));
+    }
+
+    #[test]
     fn a_window_too_short_to_tell_is_censored() {
         let mut s = dip();
         s.kill(5000, 2);

@@ -168,7 +168,7 @@ const LONGEST: u64 = 3_600_000_000_000;
 
 #[cfg(test)]
 mod tests {
-    use crate::history::{Action, Outcome};
+    use crate::history::{Action, Outcome, TrialOutcome};
 
     use super::super::stream::{Stream, ms};
     use super::*;
@@ -190,6 +190,20 @@ mod tests {
         let close = |got: u64, want: u64| got.abs_diff(want) <= want / 1000;
         assert!(close(latency["write"]["fault"].max, 510_000_000));
         assert!(close(latency["read"]["all"].max, 980_000_000));
+    }
+
+    #[test]
+    fn an_operation_begun_during_a_fault_belongs_to_it_even_if_it_ends_later() {
+        let mut s = Stream::steady(3);
+        s.trial_begin(900, 1);
+        s.kill(1000, 1);
+        s.trial_end(1200, 1, TrialOutcome::Completed);
+        s.write(1100, 1300, Outcome::Ok);
+        s.write(1250, 1300, Outcome::Ok);
+        s.phase(2000, "drain");
+        let latency = s.measure().latency;
+        assert_eq!(latency["write"]["fault"].n, 1);
+        assert_eq!(latency["write"]["steady"].n, 1);
     }
 
     #[test]

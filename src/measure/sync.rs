@@ -90,7 +90,7 @@ pub(super) fn redundancy(fault: &Fault<'_>, roles: &Roles) -> Redundancy {
 mod tests {
     use crate::history::{SyncMode, TrialOutcome};
 
-    use super::super::stream::{Stream, ms};
+    use super::super::stream::{Stream, link, ms};
     use super::*;
 
     #[test]
@@ -134,6 +134,18 @@ mod tests {
         assert!(!measured.trials[0].syncs[0].rejoin);
         assert_eq!(measured.metrics["redundancy"].samples, [800e6]);
         assert_eq!(measured.metrics["redundancy"].censored, 1);
+    }
+
+    #[test]
+    fn a_break_that_begins_after_the_heal_is_not_the_work_of_the_fault() {
+        let mut s = Stream::steady(3);
+        let fault = s.links(100, vec![link("n1", "n3", false)], &[1, 3]);
+        s.heal(200, fault);
+        s.evict(300, 1, 3);
+        s.phase(900, "end");
+        let measured = s.measure();
+        assert_eq!(measured.trials[0].redundancy, None);
+        assert!(!measured.metrics.contains_key("redundancy"));
     }
 
     #[test]

@@ -492,6 +492,18 @@ mod tests {
     }
 
     #[test]
+    fn an_earlier_start_of_its_process_does_not_end_a_nodes_downtime() {
+        let mut s = Stream::new(3);
+        s.started(50, 1);
+        let fault = s.kill(100, 1);
+        s.heal(420, fault);
+        s.phase(900, "end");
+        let timeline = Timeline::new(s.events(), s.context());
+        let down: Vec<_> = timeline.not_running(NodeId(1)).iter().collect();
+        assert_eq!(down, [Span::new(ms(100), ms(420))]);
+    }
+
+    #[test]
     fn overlapping_faults_of_one_node_keep_it_down_until_the_last_is_healed() {
         let mut s = Stream::new(3);
         let first = s.kill(100, 1);
