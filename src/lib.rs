@@ -6,6 +6,8 @@
 pub mod clock;
 pub mod exit;
 pub mod id;
+pub mod ready;
+mod registry;
 pub mod seed;
 pub mod verdict;
 
@@ -18,6 +20,16 @@ pub mod check;
 pub mod cluster;
 pub mod measure;
 
+pub mod fault;
+pub mod system;
+pub mod workload;
+
+pub mod load;
+pub mod plan;
 pub mod results;
 
 pub mod report;
+
+pub mod run;
+
+pub mod cli;

@@ -1,3 +1,30 @@
 //! The `chaos` command.
+//!
+//! The same executable is also the reaper (`chaos __reaper`) and the bundled node (`chaos node`):
+//! one build is enough. Both are dispatched before anything else is set up.
 
-fn main() {}
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{FromArgMatches, Args};
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match arguments.get(1).and_then(|word| word.to_str()) {
+        Some("__reaper") => chaos::cluster::reaper_main(),
+        Some("node") => node(&arguments[1..]),
+        _ => chaos::cli::main(arguments),
+    }
+}
+
+/// Runs the bundled node: `chaos node …` is `chaos-node …`.
+fn node(arguments: &[OsString]) -> ExitCode {
+    let command = chaos_node::cli::NodeArgs::augment_args(
+        clap::Command::new("chaos node").about("One node of the bundled ZAB store"),
+    );
+    let matches = command.get_matches_from(arguments);
+    match chaos_node::cli::NodeArgs::from_arg_matches(&matches) {
+        Ok(arguments) => chaos_node::cli::run(arguments),
+        Err(error) => error.exit(),
+    }
+}

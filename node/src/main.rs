@@ -1,3 +1,17 @@
 //! The bundled node as a program of its own.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// A durable replicated store that speaks the ZooKeeper client protocol.
+#[derive(Debug, Parser)]
+#[command(name = "chaos-node", version)]
+struct Program {
+    #[command(flatten)]
+    node: chaos_node::cli::NodeArgs,
+}
+
+fn main() -> ExitCode {
+    chaos_node::cli::run(Program::parse().node)
+}

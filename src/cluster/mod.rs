@@ -1,7 +1,23 @@
 //! The cluster under test: effects in force, processes, ports, and the reaper that spawns.
 
+mod answer;
 mod effect;
+mod host;
+mod journal;
+mod ledger;
+mod ports;
+mod process;
+mod reaper;
+mod roster;
+mod spec;
 mod view;
 
+pub use answer::{ClusterError, Healed, Landing, Missed};
 pub use effect::{Effect, Ending};
+pub use host::Cluster;
+pub use journal::{Entry, FaultState, Journal};
+pub use ledger::{Ledger, Step, steps, victim};
+pub use ports::{NoFreePort, Ports};
+pub use reaper::{REAPER_COMMAND, Reaper, reaper_main};
+pub use spec::{NodeSpec, Setup};
 pub use view::{ClusterView, NodeView, ProcessState, Role};

@@ -41,6 +41,13 @@ pub enum EventKind {
         /// Why it was censored or skipped; empty for a completed one.
         reason: String,
     },
+    /// A `wait_for` ran out whose `else` is `fail`.
+    WaitExpired {
+        /// The step: `steps[0].repeat.steps[2]`.
+        step: String,
+        /// What was waited for, how long, and how the cluster was.
+        reason: String,
+    },
     /// Just before the first system call of a fault: the intent is in the ledger.
     FaultAsked(FaultAsked),
     /// The fault is confirmed to be in force.

@@ -2,7 +2,7 @@
 //!
 //! *Operation*: one invocation with its completion. *Outcome*: ok, fail (certainly did not
 //! happen) or info (nobody knows). *Event*: everything else, one line of `events.jsonl`.
-//! *Recorder*: collects operations while a run lasts.
+//! *Recorder*: writes both while a run lasts.
 //! Checkers, measures and reports are pure functions of these two streams.
 
 mod codec;
@@ -24,5 +24,5 @@ pub use event::{
 };
 pub use event_lines::{decode_events, encode_event, encode_events_header};
 pub use op::{Action, History, KeyId, Operation, Outcome, Value};
-pub use recorder::{Completion, Invocation, OperationId, Recorder};
+pub use recorder::{Completion, Invocation, Recorder, Recording};
 pub use table::{FixedHasher, FixedMap, FixedSet};

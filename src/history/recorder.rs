@@ -1,196 +1,280 @@
-//! The recorder: collects the operations of a run in memory and as lines for `history.jsonl`.
+//! Writes operations and events to disk while the run goes on, on a thread of its own.
 //!
-//! It does no IO: whoever owns the file takes the finished lines with [`Recorder::take_lines`].
-//! Invariant: the lines handed out so far decode to the history so far.
+//! The files are complete up to the last tenth of a second whatever happens to the harness. A
+//! full disk does not stop the run: it is reported when the recording ends.
 
-use super::Header;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
 use super::encode::{encode_complete, encode_header, encode_invoke};
-use super::op::{Action, History, KeyId, Operation, Outcome, Value};
-use super::table::FixedMap;
+use super::event_lines::{encode_event, encode_events_header};
+use super::{Action, Event, EventKind, Header, KeyId, Operation, Outcome, Value};
 use crate::clock::Nanos;
 use crate::id::{NodeId, ProcessId};
 
-/// Collects the operations of one run.
-#[derive(Debug, Default)]
-pub struct Recorder {
-    history: History,
-    keys: FixedMap<String, KeyId>,
-    errors: FixedMap<String, u32>,
-    lines: Vec<u8>,
-}
-
-/// What is known when an operation is invoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The beginning of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
     /// Who asks.
     pub process: ProcessId,
-    /// Of which register.
-    pub key: KeyId,
+    /// The register's name.
+    pub key: Arc<str>,
     /// What.
     pub action: Action,
     /// When.
     pub time: Nanos,
-    /// When it was meant to start.
-    pub intended: Option<Nanos>,
-    /// The node that is asked.
-    pub node: Option<NodeId>,
+    /// When it was meant to begin.
+    pub intended: Nanos,
+    /// Which node is asked.
+    pub node: NodeId,
 }
 
-/// What is learned when an operation completes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Completion<'a> {
-    /// When.
+/// The end of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    /// Who asked.
+    pub process: ProcessId,
+    /// The register's name.
+    pub key: Arc<str>,
+    /// What was asked.
+    pub action: Action,
+    /// When it ended.
     pub time: Nanos,
-    /// How.
+    /// How it ended.
     pub outcome: Outcome,
     /// The value read, or the one that made a CAS fail.
     pub seen: Option<Value>,
     /// The store's version of the value written or seen.
     pub version: Option<i64>,
-    /// Why it did not succeed.
-    pub error: Option<&'a str>,
+    /// Why it did not end well.
+    pub error: Option<String>,
 }
 
-/// An operation in flight: what [`Recorder::invoke`] returns and [`Recorder::complete`] takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OperationId(usize);
+enum Item {
+    Invoke(Invocation),
+    Complete(Completion),
+    Event(Event),
+}
+
+/// A handle for those who record; clones write to the same files.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    items: Sender<Item>,
+}
+
+/// The recording itself: ends when it is finished.
+#[derive(Debug)]
+pub struct Recording {
+    thread: JoinHandle<io::Result<()>>,
+}
 
 impl Recorder {
-    /// An empty one whose first line is `header`.
-    #[must_use]
-    pub fn new(header: &Header) -> Self {
-        let mut recorder = Self::default();
-        encode_header(&mut recorder.lines, header);
-        recorder
+    /// Begins to write `history` and `events`. Both files are made before this returns.
+    ///
+    /// # Errors
+    /// If a file cannot be made.
+    pub fn start(history: &Path, events: &Path, header: &Header) -> io::Result<(Self, Recording)> {
+        let mut history = BufWriter::with_capacity(BUFFER, File::create(history)?);
+        let mut events = BufWriter::with_capacity(BUFFER, File::create(events)?);
+        let mut line = Vec::new();
+        encode_header(&mut line, header);
+        history.write_all(&line)?;
+        line.clear();
+        encode_events_header(&mut line);
+        events.write_all(&line)?;
+        let (items, received) = channel();
+        let thread = std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || Files { history, events }.write_until_closed(&received))?;
+        Ok((Self { items }, Recording { thread }))
     }
 
-    /// The id of the key of this name, known or new.
-    pub fn key(&mut self, name: &str) -> KeyId {
-        if let Some(key) = self.keys.get(name) {
-            return *key;
-        }
-        let key = KeyId(self.history.keys.len() as u32);
-        self.history.keys.push(name.to_owned());
-        self.keys.insert(name.to_owned(), key);
-        key
+    /// Writes the beginning of an operation.
+    pub fn invoke(&self, invocation: Invocation) {
+        self.send(Item::Invoke(invocation));
     }
 
-    /// Records that an operation begins. Calls must come in the order of their times.
-    pub fn invoke(&mut self, invocation: Invocation) -> OperationId {
-        let operation = Operation {
-            process: invocation.process,
-            key: invocation.key,
-            action: invocation.action,
-            invoked: invocation.time,
+    /// Writes the end of an operation.
+    pub fn complete(&self, completion: Completion) {
+        self.send(Item::Complete(completion));
+    }
+
+    /// Writes an event.
+    pub fn event(&self, time: Nanos, kind: EventKind) {
+        self.send(Item::Event(Event { time, kind }));
+    }
+
+    /// The only reason for a failure is that the writer gave up on a full disk, which
+    /// [`Recording::finish`] reports.
+    fn send(&self, item: Item) {
+        drop(self.items.send(item));
+    }
+}
+
+impl Recording {
+    /// Waits until everything is on disk. All recorders must have been dropped.
+    ///
+    /// # Errors
+    /// If something could not be written.
+    pub fn finish(self) -> io::Result<()> {
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the recorder panicked")))
+    }
+}
+
+impl Invocation {
+    fn operation(&self) -> Operation {
+        Operation {
+            process: self.process,
+            key: KeyId(0),
+            action: self.action,
+            invoked: self.time,
             completed: Nanos::MAX,
             outcome: Outcome::Info,
             seen: None,
-            intended: invocation.intended,
-            node: invocation.node,
+            intended: Some(self.intended),
+            node: Some(self.node),
             version: None,
             error: None,
-        };
-        encode_invoke(
-            &mut self.lines,
-            &operation,
-            self.history.key_name(operation.key),
-        );
-        self.history.operations.push(operation);
-        OperationId(self.history.operations.len() - 1)
-    }
-
-    /// Records how an operation ended. Each operation completes at most once.
-    pub fn complete(&mut self, id: OperationId, completion: Completion<'_>) {
-        let error = completion.error.map(|text| self.error(text));
-        let operation = &mut self.history.operations[id.0];
-        debug_assert_eq!(operation.completed, Nanos::MAX, "completed twice");
-        operation.completed = completion.time;
-        operation.outcome = completion.outcome;
-        operation.seen = completion.seen;
-        operation.version = completion.version;
-        operation.error = error;
-        let operation = &self.history.operations[id.0];
-        let key = self.history.key_name(operation.key);
-        encode_complete(&mut self.lines, operation, key, completion.error);
-    }
-
-    /// The lines written since the last call.
-    pub fn take_lines(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.lines)
-    }
-
-    /// The history, operations still in flight being info.
-    #[must_use]
-    pub fn finish(self) -> History {
-        self.history
-    }
-
-    /// What has been recorded so far.
-    #[must_use]
-    pub const fn history(&self) -> &History {
-        &self.history
-    }
-
-    fn error(&mut self, text: &str) -> u32 {
-        if let Some(index) = self.errors.get(text) {
-            return *index;
         }
-        let index = self.history.errors.len() as u32;
-        self.history.errors.push(text.to_owned());
-        self.errors.insert(text.to_owned(), index);
-        index
     }
 }
 
+impl Completion {
+    fn operation(&self) -> Operation {
+        Operation {
+            process: self.process,
+            key: KeyId(0),
+            action: self.action,
+            invoked: Nanos::ZERO,
+            completed: self.time,
+            outcome: self.outcome,
+            seen: self.seen,
+            intended: None,
+            node: None,
+            version: self.version,
+            error: None,
+        }
+    }
+}
+
+struct Files {
+    history: BufWriter<File>,
+    events: BufWriter<File>,
+}
+
+impl Files {
+    fn write_until_closed(mut self, items: &Receiver<Item>) -> io::Result<()> {
+        let mut line = Vec::with_capacity(512);
+        loop {
+            match items.recv_timeout(FLUSH_EVERY) {
+                Ok(item) => self.write(&item, &mut line)?,
+                Err(RecvTimeoutError::Timeout) => self.flush()?,
+                Err(RecvTimeoutError::Disconnected) => return self.flush(),
+            }
+        }
+    }
+
+    fn write(&mut self, item: &Item, line: &mut Vec<u8>) -> io::Result<()> {
+        line.clear();
+        match item {
+            Item::Invoke(invocation) => {
+                encode_invoke(line, &invocation.operation(), &invocation.key);
+                self.history.write_all(line)
+            }
+            Item::Complete(completion) => {
+                let error = completion.error.as_deref();
+                encode_complete(line, &completion.operation(), &completion.key, error);
+                self.history.write_all(line)
+            }
+            Item::Event(event) => {
+                encode_event(line, event);
+                self.events.write_all(line)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.history.flush()?;
+        self.events.flush()
+    }
+}
+
+/// Large enough that a busy load costs few system calls.
+const BUFFER: usize = 256 * 1024;
+
+/// When nothing comes for this long, what is buffered goes to disk.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
+
 #[cfg(test)]
 mod tests {
+    use super::super::{decode, decode_events};
     use super::*;
 
     #[test]
-    fn lines_handed_out_decode_to_the_history_in_memory() {
+    fn what_was_recorded_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let [history, events] = ["history.jsonl", "events.jsonl"].map(|n| folder.path().join(n));
         let header = Header {
-            plan: Some("kill \"leader\"".to_owned()),
             seed: Some(7),
             ..Header::default()
         };
-        let mut recorder = Recorder::new(&header);
-        let key = recorder.key("k1");
-        let begin = |process, action, time| Invocation {
-            process: ProcessId(process),
+        let (recorder, recording) = Recorder::start(&history, &events, &header).unwrap();
+        let key = Arc::<str>::from("k1");
+        recorder.invoke(Invocation {
+            process: ProcessId(1),
+            key: Arc::clone(&key),
+            action: Action::Write(Value(5)),
+            time: Nanos(10),
+            intended: Nanos(9),
+            node: NodeId(2),
+        });
+        recorder.complete(Completion {
+            process: ProcessId(1),
             key,
-            action,
-            time: Nanos(time),
-            intended: Some(Nanos(time - 1)),
-            node: Some(NodeId(2)),
-        };
-        let write = recorder.invoke(begin(1, Action::Write(Value(5)), 10));
-        let read = recorder.invoke(begin(2, Action::Read, 12));
-        let _pending = recorder.invoke(begin(3, Action::Read, 13));
-        recorder.complete(
-            write,
-            Completion {
-                time: Nanos(20),
-                outcome: Outcome::Info,
-                seen: None,
-                version: None,
-                error: Some("connection reset\nby peer"),
+            action: Action::Write(Value(5)),
+            time: Nanos(20),
+            outcome: Outcome::Info,
+            seen: None,
+            version: None,
+            error: Some("reset \"by\" peer\n".to_owned()),
+        });
+        recorder.event(
+            Nanos(3),
+            EventKind::Mark {
+                text: "here".to_owned(),
             },
         );
-        let mut lines = recorder.take_lines();
-        recorder.complete(
-            read,
-            Completion {
-                time: Nanos(21),
-                outcome: Outcome::Ok,
-                seen: Some(Value::NIL),
-                version: Some(3),
-                error: None,
-            },
-        );
-        lines.extend(recorder.take_lines());
-        let (read_header, history) = super::super::decode(&lines, "h").unwrap();
+        drop(recorder);
+        recording.finish().unwrap();
+
+        let (read_header, read) = decode(&std::fs::read(&history).unwrap(), "h").unwrap();
         assert_eq!(read_header, header);
-        assert_eq!(history, recorder.finish());
-        assert_eq!(history.keys, ["k1"]);
+        let operation = &read.operations[0];
+        assert_eq!(
+            (operation.invoked, operation.completed),
+            (Nanos(10), Nanos(20))
+        );
+        assert_eq!(
+            (operation.intended, operation.node),
+            (Some(Nanos(9)), Some(NodeId(2)))
+        );
+        assert_eq!(read.error_text(operation), Some("reset \"by\" peer\n"));
+        let read = decode_events(&std::fs::read(&events).unwrap(), "e").unwrap();
+        assert_eq!(
+            read,
+            [Event {
+                time: Nanos(3),
+                kind: EventKind::Mark {
+                    text: "here".to_owned()
+                }
+            }]
+        );
     }
 }

@@ -1,5 +1,18 @@
 //! The fault proxy: links between nodes, and between clients and nodes.
 
+mod board;
+mod conditions;
+mod connection;
+mod fate;
+mod frame;
+mod gate;
+mod links;
+mod pipe;
+mod probe;
 mod rule;
+#[cfg(test)]
+mod tests;
 
+pub use fate::frame_is_lost;
+pub use links::{Counters, Framing, Links, Path, RuleError};
 pub use rule::{DropLayer, Endpoint, LinkId, Rule};

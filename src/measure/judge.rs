@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Nanos;
 use crate::verdict::Verdict;
 
+use super::bounds::{Bounds, bounds, compare, precise};
 use super::metric::{Aggregate, Class, MetricInfo, Sampling};
 use super::objective::{Assertion, Comparator, Comparison, Subject};
 use super::record::{LatencySummary, Measurements, Metric, Unit};
@@ -87,14 +88,6 @@ impl Finding {
             reason: reason.into(),
         }
     }
-}
-
-/// The bounds between which an aggregate of the true values lies.
-#[derive(Clone, Copy)]
-struct Bounds {
-    low: f64,
-    /// Infinite if a censored sample may decide it.
-    high: f64,
 }
 
 fn judge_predicate(name: &str, predicates: &Predicates) -> Finding {
@@ -256,86 +249,6 @@ fn is_zero_without_samples(info: &MetricInfo, aggregate: Aggregate) -> bool {
         && !matches!(aggregate, Aggregate::Min | Aggregate::Mean)
 }
 
-/// The bounds of an aggregate. A censored sample is a lower bound of the truth, and which of the
-/// samples are censored is not kept: the upper bound takes the worst choice of them.
-fn bounds(metric: &Metric, aggregate: Aggregate) -> Bounds {
-    let mut sorted = metric.samples.clone();
-    sorted.sort_by(f64::total_cmp);
-    let n = sorted.len();
-    let sum: f64 = sorted.iter().sum();
-    let open = |low: f64| Bounds {
-        low,
-        high: if metric.censored > 0 {
-            f64::INFINITY
-        } else {
-            low
-        },
-    };
-    let at = |rank: usize| sorted.get(rank).copied();
-    match aggregate {
-        Aggregate::Count => Bounds {
-            low: precise(n as u64),
-            high: precise(n as u64),
-        },
-        Aggregate::Total => open(sum),
-        Aggregate::Mean => open(if n == 0 { 0.0 } else { sum / precise(n as u64) }),
-        Aggregate::Min => Bounds {
-            low: at(0).unwrap_or(0.0),
-            high: if n == 0 {
-                0.0
-            } else {
-                at(metric.censored).unwrap_or(f64::INFINITY)
-            },
-        },
-        Aggregate::P50 | Aggregate::P90 | Aggregate::P99 | Aggregate::P999 | Aggregate::Max => {
-            let rank = rank(n, aggregate.per_mille().unwrap_or(1000));
-            let high = if n == 0 { 0.0 } else { f64::INFINITY };
-            Bounds {
-                low: at(rank).unwrap_or(0.0),
-                high: at(rank + metric.censored).unwrap_or(high),
-            }
-        }
-    }
-}
-
-/// Zero-based nearest rank of a percentile among `n` samples.
-fn rank(n: usize, per_mille: u32) -> usize {
-    (n * per_mille as usize).div_ceil(1000).saturating_sub(1)
-}
-
-/// Whether `op limit` holds for a truth somewhere within the bounds.
-fn compare(op: Comparator, bounds: Bounds, limit: f64) -> Verdict {
-    let holds = |value: f64| match op {
-        Comparator::Less => value < limit,
-        Comparator::AtMost => value <= limit,
-        Comparator::More => value > limit,
-        Comparator::AtLeast => value >= limit,
-        Comparator::Equal => same(value, limit),
-        Comparator::NotEqual => !same(value, limit),
-    };
-    let limit_within = bounds.low <= limit && limit <= bounds.high;
-    match (holds(bounds.low), holds(bounds.high)) {
-        // Between two ends that both differ from the limit the truth may still equal it.
-        (a, b) if a == b && !(is_equality(op) && limit_within && bounds.low < bounds.high) => {
-            if a {
-                Verdict::Pass
-            } else {
-                Verdict::Fail
-            }
-        }
-        _ => Verdict::Unknown,
-    }
-}
-
-const fn is_equality(op: Comparator) -> bool {
-    matches!(op, Comparator::Equal | Comparator::NotEqual)
-}
-
-/// Equal but for the rounding of arithmetic on doubles.
-fn same(a: f64, b: f64) -> bool {
-    a.is_finite() && (a - b).abs() <= 1e-12 * a.abs().max(b.abs())
-}
-
 fn reason(comparison: &Comparison, verdict: Verdict, shown: &str) -> String {
     match verdict {
         Verdict::Pass => String::new(),
@@ -381,14 +294,6 @@ fn show(comparison: &Comparison, value: f64) -> String {
         Unit::Count => format!("{value:.0}"),
         Unit::Ops => format!("{value:.1}"),
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts and lengths stay far below 2^53; what is above is infinite for every limit"
-)]
-const fn precise(value: u64) -> f64 {
-    value as f64
 }
 
 #[expect(

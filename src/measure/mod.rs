@@ -4,12 +4,14 @@
 //! *Assertion*: a line of `expect:`, a metric with a limit or a bare predicate.
 
 mod availability;
+mod bounds;
 mod collect;
 mod detection;
 mod goodput;
 mod judge;
 mod lag;
 mod latency;
+mod limit;
 mod metric;
 mod objective;
 mod record;

@@ -40,17 +40,18 @@ pub(super) enum FirstWrite {
 /// Writes of clients count; the probes' stand in only where clients never write. An answer that
 /// the victim of a process fault gave before it was brought down is not a recovery: if the leader
 /// was replaced, the write must be answered after its successor may commit, else after the fault
-/// landed.
+/// landed. A successor counts up to `patience` after the heal, for an election may be under way.
 pub(super) fn first_write(
     history: &History,
     timeline: &Timeline<'_>,
     roles: &Roles,
     fault: &Fault<'_>,
     leader: Option<NodeId>,
+    patience: Nanos,
 ) -> FirstWrite {
     let origin = fault.origin();
     let served_from = if fault.is_process() && leader.is_some() {
-        let until = fault.noticeable_until();
+        let until = (fault.noticeable_until() + patience).min(fault.end);
         let successor = roles
             .activations_within(origin, until)
             .find(|activation| Some(activation.node) != leader);
@@ -64,7 +65,7 @@ pub(super) fn first_write(
     let has_writers = history
         .operations
         .iter()
-        .any(|operation| operation.action.is_update());
+        .any(|operation| operation.action.is_update() && timeline.load.contains(operation.invoked));
     let window = (origin, fault.end, served_from);
     if has_writers {
         first_client_write(history, window)
@@ -295,6 +296,21 @@ mod tests {
         events.reverse();
         let mixed = super::super::measure(s.history(), &events, s.context());
         assert_eq!(mixed.trials[0].elect, straight.trials[0].elect);
+    }
+
+    #[test]
+    fn a_successor_after_a_short_pause_is_waited_for() {
+        let mut s = Stream::steady(3);
+        let fault = s.pause(1000, 1);
+        s.suspect(1125, 2, 1, "timeout");
+        s.heal(1130, fault);
+        s.elected(1140, 2, 1);
+        s.active(1150, 2, 2);
+        s.write(1000, 1002, Outcome::Ok);
+        s.write(1001, 1160, Outcome::Ok);
+        let trial = &finish(s).trials[0];
+        assert_eq!(trial.recover_first, Some(ms(160)));
+        assert_identity(trial);
     }
 
     #[test]

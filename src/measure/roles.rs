@@ -4,7 +4,7 @@
 //! *Activation*: the instant at which a leader may commit in a new epoch. *Unsynced*: some voter
 //! has not applied what the current leader has committed, as far as the nodes report it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Nanos;
 use crate::history::{EventKind, NodeEvent, NodeEventKind};
@@ -183,6 +183,8 @@ pub(super) const fn gives_up_leading(what: &NodeEventKind) -> bool {
 /// When some voter was not in sync with the current epoch.
 fn unsynced(timeline: &Timeline<'_>, voters: &[NodeId]) -> Spans {
     let mut epochs: BTreeMap<NodeId, u64> = BTreeMap::new();
+    // A leader takes a follower back before that follower has applied everything: both must say so.
+    let mut evicted: BTreeSet<NodeId> = BTreeSet::new();
     let mut current = 0;
     let mut since = Some(Nanos::ZERO);
     let mut spans = Vec::new();
@@ -191,15 +193,14 @@ fn unsynced(timeline: &Timeline<'_>, voters: &[NodeId]) -> Spans {
             EventKind::Node(NodeEvent { node, what }) => match what {
                 NodeEventKind::Active { epoch, .. } | NodeEventKind::Synced { epoch, .. } => {
                     epochs.insert(*node, *epoch);
+                    evicted.remove(node);
                     current = current.max(*epoch);
                 }
                 NodeEventKind::Evict { of, .. } if epochs.get(node) == Some(&current) => {
-                    epochs.remove(of);
+                    evicted.insert(*of);
                 }
                 NodeEventKind::Rejoin { of } => {
-                    if let Some(&epoch) = epochs.get(node) {
-                        epochs.insert(*of, epoch);
-                    }
+                    evicted.remove(of);
                 }
                 given_up if gives_up_leading(given_up) => {
                     epochs.remove(node);
@@ -211,10 +212,9 @@ fn unsynced(timeline: &Timeline<'_>, voters: &[NodeId]) -> Spans {
             }
             _ => {}
         }
-        let all = current > 0
-            && voters
-                .iter()
-                .all(|voter| epochs.get(voter) == Some(&current));
+        let in_sync =
+            |voter: &NodeId| epochs.get(voter) == Some(&current) && !evicted.contains(voter);
+        let all = current > 0 && voters.iter().all(in_sync);
         match (all, since) {
             (true, Some(from)) => {
                 spans.push(Span::new(from, event.time));
@@ -264,6 +264,18 @@ mod tests {
         s.phase(900, "end");
         let spans: Vec<_> = roles(&s).0.not_redundant.iter().skip(1).collect();
         assert_eq!(spans, [Span::new(ms(100), ms(180))]);
+    }
+
+    #[test]
+    fn a_follower_taken_back_by_its_leader_is_in_sync_only_once_it_says_so_itself() {
+        let mut s = Stream::steady(3);
+        s.evict(100, 1, 3);
+        s.looking(110, 3, "leader_lost");
+        s.node(180, 1, NodeEventKind::Rejoin { of: NodeId(3) });
+        s.synced(190, 3, 1, 1);
+        s.phase(900, "end");
+        let spans: Vec<_> = roles(&s).0.not_redundant.iter().skip(1).collect();
+        assert_eq!(spans, [Span::new(ms(100), ms(190))]);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! *Clean*: for the whole look-back before a suspicion, by the ledger, both nodes ran and nothing
 //! was wrong with the links between them; a suspicion after a fault was asked is never false.
 //! *Grey*: not clean only because a link lost a part or was slow. *Told*: the suspected node had
-//! itself just given up its role and so closed its connections: no error of the detector.
+//! itself just given up its role, or the observer, and so closed the connection: no error of the
+//! detector.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +61,10 @@ pub(super) fn false_suspicions(
         let repeated = latest
             .insert((node, of), time)
             .is_some_and(|before| before >= from);
-        let told = gave_up.get(&of).is_some_and(|&given_up| given_up >= from);
+        let told = gave_up.get(&of).is_some_and(|&given_up| given_up >= from)
+            || latest
+                .get(&(of, node))
+                .is_some_and(|&accused| accused >= from);
         if repeated || told || roles.first_steady.is_none_or(|steady| from < steady) {
             continue;
         }
@@ -252,6 +256,15 @@ mod tests {
         s.suspect(3000, 2, 1, "eof");
         s.phase(9000, "end");
         assert_eq!(count(&s, "false_suspicions"), 0.0);
+    }
+
+    #[test]
+    fn of_two_nodes_that_part_only_the_first_suspicion_is_false() {
+        let mut s = Stream::steady(3);
+        s.suspect(3000, 2, 3, "timeout");
+        s.suspect(3001, 3, 2, "eof");
+        s.phase(9000, "end");
+        assert_eq!(count(&s, "false_suspicions"), 1.0);
     }
 
     #[test]

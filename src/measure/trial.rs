@@ -58,7 +58,14 @@ pub(super) fn measure_fault(sources: &Sources<'_>, fault: &Fault<'_>) -> Trial {
     let expected = Expected::new(fault, leader, timeline, voters);
     let detection = detect(fault, &expected, timeline, voters);
     let victim = leader.filter(|_| expected.is_leader_fault());
-    let written = first_write(sources.history, timeline, roles, fault, victim);
+    let written = first_write(
+        sources.history,
+        timeline,
+        roles,
+        fault,
+        victim,
+        sources.context.suspect_timeout,
+    );
     let phases = if expected.is_leader_fault() {
         phases(timeline, roles, fault, detection.first, written)
     } else {

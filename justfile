@@ -1,0 +1,35 @@
+# Recipes for daily work. `just ci` is what the gate runs.
+
+# Format, lint, test, document, validate all plans.
+ci:
+    bash .ci/run
+
+# The main job.
+run plan="plans/kill-leader.yaml":
+    cargo run --release -- run {{plan}}
+
+# All tests.
+test:
+    cargo test --workspace
+
+# Simulate N seeds of the protocol (release build).
+sim n="5000":
+    CHAOS_SIM_SEEDS={{n}} cargo test --release -p chaos-node --test sim -- --nocapture
+
+# Compare the checkers with brute force on N random histories (release build).
+check-fuzz n="1000000":
+    CHAOS_CHECK_CASES={{n}} cargo test --release -p chaos --lib check:: -- --nocapture
+
+# Run every nightly plan.
+nightly:
+    cargo run --release -- run plans/nightly
+
+# Run one plan N times and stop at the first that does not pass.
+again n="20" plan="plans/kill-leader.yaml":
+    cargo build --release
+    for i in $(seq {{n}}); do ./target/release/chaos run {{plan}} --format quiet || exit 1; done
+
+# Twenty times: kill -9 the harness at a random moment and count what is left.
+orphans n="20":
+    cargo build --release
+    bash tests/scripts/orphans.sh {{n}}

@@ -1,0 +1,225 @@
+//! The command line of a node.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use crate::protocol::io::Timing;
+use crate::protocol::zxid::{Nanos, Sid};
+use crate::server::{self, Config, ServerError};
+
+/// Runs one node of the bundled replicated store.
+#[derive(Debug, Clone, Args)]
+pub struct NodeArgs {
+    /// Which node this is, from 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=127))]
+    pub id: u8,
+    /// Directory for its data; made if it does not exist
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Address for clients
+    #[arg(long, value_name = "HOST:PORT")]
+    pub client: SocketAddr,
+    /// Address for its peers
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: SocketAddr,
+    /// Where this node finds each node of the cluster; its own entry is not used
+    #[arg(long, value_name = "N=HOST:PORT", value_delimiter = ',', required = true, value_parser = parse_peer)]
+    pub peers: Vec<(u8, SocketAddr)>,
+    /// Whether reads are answered from this node's state or ask a quorum first
+    #[arg(long, value_enum, default_value_t = Reads::Local)]
+    pub reads: Reads,
+    /// File to which the trace is appended; standard output by default
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Transactions between two snapshots
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub snapshot_every: u64,
+    /// How often peers are pinged
+    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = parse_time)]
+    pub heartbeat: Nanos,
+    /// The shortest silence that makes a peer suspected
+    #[arg(long, value_name = "TIME", default_value = "120ms", value_parser = parse_time)]
+    pub suspect_floor: Nanos,
+    /// The longest silence that is tolerated from a peer
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_time)]
+    pub suspect_cap: Nanos,
+    /// Session timeouts lie between 2 and 20 of these
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_time)]
+    pub tick: Nanos,
+    /// What session passwords derive from; the same on all nodes
+    #[arg(long, value_name = "TEXT", default_value = "chaos")]
+    pub secret: String,
+}
+
+/// How reads are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Reads {
+    /// From the state of this node, as ZooKeeper does: ordered per session, perhaps stale
+    Local,
+    /// After asking a quorum: linearizable
+    Linear,
+}
+
+/// Runs a node until it is asked to stop; what goes wrong is told on standard error.
+#[must_use]
+pub fn run(args: NodeArgs) -> ExitCode {
+    match try_run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "this is where a node's errors are told"
+)]
+fn tell(error: &Failure) {
+    eprintln!("error: {error}");
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("cannot start the runtime: {0}")]
+    Runtime(std::io::Error),
+    #[error("--peers names node {0} twice")]
+    Twice(Sid),
+    #[error("--suspect-floor and --suspect-cap must be longer than --heartbeat, and in this order")]
+    Timing,
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+fn try_run(args: NodeArgs) -> Result<(), Failure> {
+    let config = config(args)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(Failure::Runtime)?;
+    Ok(runtime.block_on(server::run(config))?)
+}
+
+fn config(args: NodeArgs) -> Result<Config, Failure> {
+    let me = Sid(args.id);
+    let mut peers = BTreeMap::new();
+    for (id, address) in args.peers {
+        if peers.insert(Sid(id), address).is_some() {
+            return Err(Failure::Twice(Sid(id)));
+        }
+    }
+    peers.remove(&me);
+    let timing = Timing {
+        heartbeat: args.heartbeat,
+        suspect_floor: args.suspect_floor,
+        suspect_cap: args.suspect_cap,
+    };
+    let Timing {
+        heartbeat,
+        suspect_floor,
+        suspect_cap,
+    } = timing;
+    if heartbeat == Nanos::ZERO || heartbeat >= suspect_floor || suspect_floor > suspect_cap {
+        return Err(Failure::Timing);
+    }
+    Ok(Config {
+        me,
+        peers,
+        client: args.client,
+        listen: args.listen,
+        data: args.data,
+        timing,
+        tick_ms: u32::try_from(args.tick.0 / 1_000_000)
+            .unwrap_or(u32::MAX)
+            .max(1),
+        linear_reads: args.reads == Reads::Linear,
+        snapshot_every: args.snapshot_every,
+        trace: args.trace,
+        secret: args.secret,
+    })
+}
+
+fn parse_peer(text: &str) -> Result<(u8, SocketAddr), String> {
+    let (id, address) = text
+        .split_once('=')
+        .ok_or_else(|| "expected N=HOST:PORT".to_owned())?;
+    let id = id
+        .parse()
+        .ok()
+        .filter(|id| (1..=127).contains(id))
+        .ok_or_else(|| format!("{id:?} is not a node: expected 1 to 127"))?;
+    let address = address
+        .parse()
+        .map_err(|_| format!("{address:?} is not an address: expected HOST:PORT"))?;
+    Ok((id, address))
+}
+
+fn parse_time(text: &str) -> Result<Nanos, String> {
+    let units = [("ms", 1_000_000), ("us", 1_000), ("s", 1_000_000_000)];
+    units
+        .iter()
+        .find_map(|(unit, nanos)| {
+            let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            count.checked_mul(*nanos).map(Nanos)
+        })
+        .ok_or_else(|| "expected a whole number with its unit, such as 20ms or 2s".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        node: NodeArgs,
+    }
+
+    fn parse(extra: &[&str]) -> Result<Config, String> {
+        let mut line = vec![
+            "node",
+            "--id=2",
+            "--data=d",
+            "--client=127.0.0.1:1",
+            "--listen=127.0.0.1:2",
+            "--peers=1=127.0.0.1:3,2=127.0.0.1:4,3=127.0.0.1:5",
+        ];
+        line.extend_from_slice(extra);
+        let program = Program::try_parse_from(line).map_err(|error| error.to_string())?;
+        config(program.node).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_line_gives_a_configuration() {
+        let config = parse(&["--reads=linear", "--heartbeat=5ms", "--tick=1s"]).unwrap();
+        assert_eq!(config.me, Sid(2));
+        let peers: Vec<Sid> = config.peers.keys().copied().collect();
+        assert_eq!(peers, [Sid(1), Sid(3)], "its own entry is not used");
+        assert!(config.linear_reads);
+        assert_eq!(config.timing.heartbeat, Nanos::from_millis(5));
+        assert_eq!(config.timing.suspect_floor, Nanos::from_millis(120));
+        assert_eq!(config.tick_ms, 1_000);
+    }
+
+    #[test]
+    fn mistakes_are_refused_with_what_was_expected() {
+        for (extra, expected) in [
+            ("--heartbeat=5", "such as 20ms"),
+            ("--heartbeat=200ms", "--suspect-floor"),
+            ("--peers=1=127.0.0.1:9", "names node n1 twice"),
+            ("--peers=0=127.0.0.1:9", "expected 1 to 127"),
+            ("--peers=x", "expected N=HOST:PORT"),
+        ] {
+            let error = parse(&[extra]).unwrap_err();
+            assert!(error.contains(expected), "{extra}: {error}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What a node is told at its start.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::protocol::io::Timing;
+use crate::protocol::zxid::Sid;
+
+/// What a node is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Which node it is.
+    pub me: Sid,
+    /// Where it finds each other voter. Which address that is may differ from node to node: a proxy
+    /// may stand in between.
+    pub peers: BTreeMap<Sid, SocketAddr>,
+    /// Where it accepts clients.
+    pub client: SocketAddr,
+    /// Where it accepts its peers.
+    pub listen: SocketAddr,
+    /// Its data.
+    pub data: PathBuf,
+    /// The timing of liveness.
+    pub timing: Timing,
+    /// Session timeouts lie between 2 and 20 of these, in milliseconds.
+    pub tick_ms: u32,
+    /// Whether reads ask a quorum first.
+    pub linear_reads: bool,
+    /// After how many transactions a snapshot is saved.
+    pub snapshot_every: u64,
+    /// Where the trace goes; standard output if nowhere else.
+    pub trace: Option<PathBuf>,
+    /// What session passwords derive from; equal on all nodes.
+    pub secret: String,
+}

@@ -1,0 +1,284 @@
+//! The loop: wait, feed in everything that is ready, do what was asked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::Sender;
+use tokio::task::yield_now;
+
+use super::config::Config;
+use super::error::ServerError;
+use super::inbox::{Durable, Event, Inbox, Wake};
+use super::sessions::Sessions;
+use super::start::moment;
+use crate::client::{Mode, Report, answer};
+use crate::clock;
+use crate::protocol::Core;
+use crate::protocol::io::{Input, Output, Phase};
+use crate::protocol::zxid::{ConnId, Nanos};
+use crate::state::State;
+use crate::storage::DiskWorker;
+use crate::trace::Trace;
+use crate::transport::{ClientEvent, Connection, PeerEvent, read_client, read_peer};
+
+/// A running node.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) config: Config,
+    pub(super) core: Core,
+    pub(super) state: State,
+    pub(super) sessions: Sessions,
+    pub(super) trace: Trace,
+    pub(super) worker: DiskWorker<Durable>,
+    pub(super) peer_events: Sender<PeerEvent>,
+    pub(super) client_events: Sender<ClientEvent>,
+    pub(super) ids: Arc<AtomicU64>,
+    /// What the protocol asked for and is not done yet.
+    pub(super) outputs: Vec<Output>,
+    pub(super) peers: BTreeMap<ConnId, Connection>,
+    pub(super) clients: BTreeMap<ConnId, ClientConnection>,
+    /// When the protocol wants a tick, in monotonic nanoseconds.
+    pub(super) wake_at: u64,
+    /// When sessions are looked at next, in monotonic nanoseconds.
+    pub(super) review_at: u64,
+    /// The last transaction of the newest snapshot saved or begun.
+    pub(super) applied_at_snapshot: u64,
+    pub(super) applied_since_snapshot: u64,
+    pub(super) started: u64,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+}
+
+/// A client's socket, and what it may still have outstanding.
+#[derive(Debug)]
+pub(super) struct ClientConnection {
+    pub(super) connection: Connection,
+    pub(super) permits: Arc<Semaphore>,
+}
+
+impl Server {
+    /// Runs until it is asked to stop.
+    pub(super) async fn run(&mut self, inbox: &mut Inbox) -> Result<(), ServerError> {
+        self.step(Input::Tick);
+        loop {
+            self.settle()?;
+            match inbox.wait(self.wake_at.min(self.review_at)).await {
+                Wake::Stop => break,
+                Wake::Time => {}
+                Wake::Event(event) => self.handle(event)?,
+            }
+            self.drain(inbox)?;
+            let now = clock::monotonic_ns();
+            if now >= self.wake_at {
+                if now - self.wake_at > LATE_NS {
+                    self.catch_up(inbox).await?;
+                }
+                self.step(Input::Tick);
+            }
+            if now >= self.review_at {
+                self.review(now);
+            }
+        }
+        self.trace
+            .stop(clock::monotonic_ns())
+            .map_err(|source| self.trace_error(source))
+    }
+
+    pub(super) fn step(&mut self, input: Input) {
+        let now = Nanos(clock::monotonic_ns());
+        self.core.step(now, input, &mut self.outputs);
+    }
+
+    /// Feeds in what has happened already, up to a bound: what came in is answered before more is
+    /// taken.
+    fn drain(&mut self, inbox: &mut Inbox) -> Result<(), ServerError> {
+        for _ in 0..BATCH {
+            match inbox.ready() {
+                Some(event) => self.handle(event)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// This process stood still, so the sockets hold what came in meanwhile. Lets the readers hand it
+    /// over, so that silence is judged only afterwards.
+    async fn catch_up(&mut self, inbox: &mut Inbox) -> Result<(), ServerError> {
+        let mut quiet_rounds = 0;
+        for _ in 0..CATCH_UP_ROUNDS {
+            yield_now().await;
+            match inbox.ready() {
+                Some(event) => {
+                    self.handle(event)?;
+                    self.drain(inbox)?;
+                    quiet_rounds = 0;
+                }
+                None => quiet_rounds += 1,
+            }
+            // One round lets the sockets be polled, the next lets the readers run.
+            if quiet_rounds > 3 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), ServerError> {
+        match event {
+            Event::Disk(done) => self.on_disk(&done?),
+            Event::Peer(event) => self.on_peer(event),
+            Event::Client(event) => self.on_client(event),
+        }
+        Ok(())
+    }
+
+    fn on_disk(&mut self, done: &[Durable]) {
+        let mut newest = None;
+        for durable in done {
+            match durable {
+                Durable::Batch(ticket) => newest = Some(*ticket),
+                Durable::Saved(zxid) => self.step(Input::Compacted { zxid: *zxid }),
+            }
+        }
+        if let Some(ticket) = newest {
+            self.step(Input::DiskDone { ticket });
+        }
+    }
+
+    fn on_peer(&mut self, event: PeerEvent) {
+        match event {
+            PeerEvent::Opened {
+                conn,
+                dialed,
+                stream,
+            } => {
+                let events = self.peer_events.clone();
+                let connection =
+                    Connection::start(stream, |stream| read_peer(stream, conn, events));
+                self.peers.insert(conn, connection);
+                self.step(Input::Connected { conn, dialed });
+            }
+            // Frames of a connection that was closed here may still be under way.
+            PeerEvent::Frame { conn, frame } => {
+                if self.peers.contains_key(&conn) {
+                    self.step(Input::Frame { conn, frame });
+                }
+            }
+            PeerEvent::Closed { conn, reason } => {
+                if self.peers.remove(&conn).is_some() {
+                    self.step(Input::Disconnected { conn, reason });
+                }
+            }
+            PeerEvent::DialFailed { peer, reason } => self.step(Input::DialFailed { peer, reason }),
+        }
+    }
+
+    fn on_client(&mut self, event: ClientEvent) {
+        match event {
+            ClientEvent::Opened { conn, stream } => {
+                let events = self.client_events.clone();
+                let permits = Arc::new(Semaphore::new(OUTSTANDING));
+                let shared = Arc::clone(&permits);
+                let connection =
+                    Connection::start(stream, |stream| read_client(stream, conn, shared, events));
+                let client = ClientConnection {
+                    connection,
+                    permits,
+                };
+                self.clients.insert(conn, client);
+                self.sessions.opened(conn);
+            }
+            ClientEvent::Word { conn, word } => {
+                self.received += 1;
+                let text = answer(word, &self.report());
+                self.sessions.closed(conn);
+                if let Some(mut client) = self.clients.remove(&conn) {
+                    self.sent += 1;
+                    client
+                        .connection
+                        .gathered()
+                        .extend_from_slice(text.as_bytes());
+                    client.connection.finish();
+                }
+            }
+            ClientEvent::Frame { conn, body } => {
+                self.received += 1;
+                if self.core.status().serving {
+                    self.sessions.frame(conn, &body, moment(), &self.state);
+                    self.do_effects();
+                } else {
+                    self.sessions.closed(conn);
+                    self.clients.remove(&conn);
+                }
+            }
+            ClientEvent::Closed { conn } => {
+                self.sessions.closed(conn);
+                self.clients.remove(&conn);
+            }
+        }
+    }
+
+    /// Looks after sessions.
+    fn review(&mut self, now: u64) {
+        self.review_at = now + REVIEW_NS;
+        let status = self.core.status();
+        if status.serving {
+            let is_leader = status.phase == Phase::Leading;
+            self.sessions.review(is_leader, moment(), &self.state);
+            self.do_effects();
+        }
+    }
+
+    fn report(&self) -> Report {
+        let status = self.core.status();
+        let latency = self.sessions.latency;
+        Report {
+            id: self.config.me.0,
+            mode: match status.phase {
+                Phase::Looking => Mode::Looking,
+                Phase::Joining | Phase::Following => Mode::Follower,
+                Phase::Electing | Phase::Leading => Mode::Leader,
+            },
+            is_serving: status.serving,
+            leader: status.leader.map(|leader| leader.0),
+            epoch: status.current_epoch,
+            applied: self.state.applied(),
+            committed: status.committed.0,
+            last_logged: status.last_logged.0,
+            digest: self.state.digest(),
+            node_count: self.state.node_count(),
+            data_size: self.state.data_size(),
+            sessions: self.state.sessions().len(),
+            connections: self.clients.len(),
+            outstanding: self.sessions.outstanding(),
+            received: self.received,
+            sent: self.sent,
+            latency_ms: latency.in_ms(),
+            uptime_ms: (clock::monotonic_ns() - self.started) / 1_000_000,
+            quorum_size: self.config.peers.len() + 1,
+            followers: status.followers,
+            synced_followers: status.synced_followers,
+            client_port: self.config.client.port(),
+            data_dir: self.config.data.display().to_string(),
+            tick_ms: self.config.tick_ms,
+        }
+    }
+
+    pub(super) fn trace_error(&self, source: std::io::Error) -> ServerError {
+        let path = self.config.trace.clone();
+        ServerError::Trace { path, source }
+    }
+}
+
+/// A tick later than this tells that the process stood still; timers are exact to 1 or 2 ms.
+const LATE_NS: u64 = 10_000_000;
+/// Past this many rounds the peers send faster than this node reads, and time must go on.
+const CATCH_UP_ROUNDS: u32 = 256;
+/// Events fed in before outputs are done: enough to share disk writes, few enough for latency.
+const BATCH: usize = 1024;
+/// Requests that one client may have unanswered; past that it is not read.
+const OUTSTANDING: usize = 256;
+/// How often sessions are looked at.
+const REVIEW_NS: u64 = 100_000_000;

@@ -1,0 +1,189 @@
+//! Doing what the protocol and the sessions ask for.
+
+use std::sync::Arc;
+
+use super::error::ServerError;
+use super::event_loop::Server;
+use super::inbox::Durable;
+use super::sessions::Effect;
+use super::start::moment;
+use crate::clock;
+use crate::protocol::io::{Input, Output};
+use crate::protocol::message::{Entry, Frame, Payload};
+use crate::protocol::wire;
+use crate::protocol::zxid::{ConnId, Sid, Zxid};
+use crate::state::{State, Txn};
+use crate::storage::{Batch, StorageOp};
+use crate::transport::dial;
+
+impl Server {
+    /// Does everything that was asked for, and what follows from that, and writes to the sockets.
+    pub(super) fn settle(&mut self) -> Result<(), ServerError> {
+        while !self.outputs.is_empty() {
+            for output in std::mem::take(&mut self.outputs) {
+                self.execute(output)?;
+            }
+            self.sessions.advance_held(moment(), &self.state);
+            self.do_effects();
+            self.save_snapshot();
+        }
+        self.flush();
+        Ok(())
+    }
+
+    /// Does what the sessions ask for.
+    pub(super) fn do_effects(&mut self) {
+        for effect in self.sessions.take_effects() {
+            match effect {
+                Effect::Propose { request, txn } => {
+                    let payload = Payload::from(txn.encode());
+                    self.step(Input::Propose { request, payload });
+                }
+                Effect::ReadIndex { request } => self.step(Input::ReadIndex { request }),
+                Effect::Send { conn, frame } => {
+                    if let Some(client) = self.clients.get_mut(&conn) {
+                        self.sent += 1;
+                        client.connection.gathered().extend_from_slice(&frame);
+                        client.permits.add_permits(1);
+                    }
+                }
+                Effect::Finish { conn } => {
+                    if let Some(client) = self.clients.remove(&conn) {
+                        client.connection.finish();
+                    }
+                }
+            }
+        }
+    }
+
+    fn execute(&mut self, output: Output) -> Result<(), ServerError> {
+        match output {
+            Output::Dial { peer } => self.dial(peer),
+            Output::Send { conn, frame } => self.send(conn, &frame),
+            Output::Close { conn } => {
+                if let Some(connection) = self.peers.remove(&conn) {
+                    connection.reset();
+                }
+            }
+            Output::Disk { ticket, ops } => {
+                let ops = ops.into_iter().map(StorageOp::Protocol).collect();
+                let token = Durable::Batch(ticket);
+                self.worker.send(Batch { ops, token });
+            }
+            Output::Deliver(entry) => self.deliver(&entry)?,
+            Output::Restore { zxid, bytes } => self.restore(zxid, &bytes)?,
+            Output::SnapshotWanted => {
+                let zxid = Zxid(self.state.applied());
+                let bytes = Payload::from(self.state.encode());
+                self.step(Input::Snapshot { zxid, bytes });
+            }
+            Output::ReadReady { request, zxid } => {
+                self.sessions
+                    .read_ready(request, zxid, moment(), &self.state);
+            }
+            Output::Rejected { request, reason: _ } => self.sessions.rejected(request),
+            Output::Serving { .. } => self.sessions.serving(moment(), &self.state),
+            Output::NotServing => self.sessions.not_serving(),
+            Output::Trace(event) => {
+                let written = self.trace.event(clock::monotonic_ns(), &event);
+                written.map_err(|source| self.trace_error(source))?;
+            }
+            Output::WakeAt(at) => self.wake_at = at.0,
+            Output::Fatal(text) => return Err(ServerError::Invariant(text)),
+        }
+        Ok(())
+    }
+
+    fn dial(&self, peer: Sid) {
+        // The protocol dials voters only, and every voter but this node has an address.
+        if let Some(address) = self.config.peers.get(&peer) {
+            let (ids, events) = (Arc::clone(&self.ids), self.peer_events.clone());
+            tokio::spawn(dial(peer, *address, ids, events));
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, frame: &Frame) {
+        if let Some(connection) = self.peers.get_mut(&conn) {
+            wire::encode(frame, connection.gathered());
+        }
+    }
+
+    fn deliver(&mut self, entry: &Entry) -> Result<(), ServerError> {
+        let zxid = entry.zxid;
+        let txn =
+            Txn::decode(&entry.payload).map_err(|source| ServerError::Txn { zxid, source })?;
+        let outcome = self.state.apply(zxid.0, &txn);
+        self.applied_since_snapshot += 1;
+        let request = (entry.origin == self.config.me).then_some(entry.request);
+        self.sessions
+            .applied(&txn, request, &outcome, moment(), &self.state);
+        Ok(())
+    }
+
+    fn restore(&mut self, zxid: Zxid, bytes: &[u8]) -> Result<(), ServerError> {
+        self.state =
+            State::decode(bytes).map_err(|source| ServerError::Snapshot { zxid, source })?;
+        if self.state.applied() != zxid.0 {
+            let text = format!(
+                "snapshot {zxid} holds the state as of {}",
+                Zxid(self.state.applied())
+            );
+            return Err(ServerError::Invariant(text));
+        }
+        self.applied_since_snapshot = 0;
+        self.applied_at_snapshot = zxid.0;
+        Ok(())
+    }
+
+    /// Saves a snapshot when enough was applied since the last one.
+    fn save_snapshot(&mut self) {
+        if self.applied_since_snapshot < self.config.snapshot_every {
+            return;
+        }
+        self.applied_since_snapshot = 0;
+        self.applied_at_snapshot = self.state.applied();
+        let zxid = Zxid(self.state.applied());
+        let bytes = Payload::from(self.state.encode());
+        self.worker.send(Batch {
+            ops: vec![StorageOp::SaveSnapshot { zxid, bytes }],
+            token: Durable::Saved(zxid),
+        });
+    }
+
+    /// Writes what was gathered. A client that does not read loses its connection; a peer that does
+    /// not read is cut off, and the protocol brings it up to date afterwards.
+    fn flush(&mut self) {
+        let slow: Vec<ConnId> = self
+            .peers
+            .iter_mut()
+            .filter_map(|(conn, peer)| (peer.flush() > PEER_BACKLOG).then_some(*conn))
+            .collect();
+        for conn in slow {
+            if let Some(connection) = self.peers.remove(&conn) {
+                connection.reset();
+                self.step(Input::Disconnected {
+                    conn,
+                    reason: crate::protocol::io::BreakReason::Reset,
+                });
+            }
+        }
+        let slow: Vec<ConnId> = self
+            .clients
+            .iter_mut()
+            .filter_map(|(conn, client)| {
+                (client.connection.flush() > CLIENT_BACKLOG).then_some(*conn)
+            })
+            .collect();
+        for conn in slow {
+            self.sessions.closed(conn);
+            if let Some(client) = self.clients.remove(&conn) {
+                client.connection.reset();
+            }
+        }
+    }
+}
+
+/// Bytes that may wait for one peer: more than the protocol keeps unacknowledged.
+const PEER_BACKLOG: usize = 64 << 20;
+/// Bytes of answers that may wait for one client.
+const CLIENT_BACKLOG: usize = 16 << 20;

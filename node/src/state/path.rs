@@ -1,0 +1,73 @@
+//! What is a path of a znode.
+
+/// Whether `path` may name a znode: it starts with a slash, does not end with one (but for the root),
+/// has no empty, `.` or `..` component, and no character that ZooKeeper refuses.
+#[must_use]
+pub fn is_valid_path(path: &str) -> bool {
+    if path == "/" {
+        return true;
+    }
+    let Some(rest) = path.strip_prefix('/') else {
+        return false;
+    };
+    rest.split('/')
+        .all(|part| !matches!(part, "" | "." | "..") && !part.chars().any(is_refused))
+}
+
+/// The path of the parent; `None` for the root. The path must be valid.
+pub(super) fn parent(path: &str) -> Option<&str> {
+    match path.rfind('/') {
+        Some(0) if path.len() > 1 => Some("/"),
+        Some(0) | None => None,
+        Some(slash) => Some(&path[..slash]),
+    }
+}
+
+/// The last component. The path must be valid.
+pub(super) fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Control characters, and the private and special ranges.
+const fn is_refused(c: char) -> bool {
+    matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_paths_are_valid() {
+        for path in ["/", "/a", "/a/b", "/…", "/a.b/..c", "/zookeeper/quota"] {
+            assert!(is_valid_path(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn malformed_paths_are_not() {
+        for path in [
+            "",
+            "a",
+            "a/b",
+            "/a/",
+            "//",
+            "//a",
+            "/a//b",
+            "/.",
+            "/a/..",
+            "/a\0",
+            "/\u{7f}",
+            "/\u{f000}",
+        ] {
+            assert!(!is_valid_path(path), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_its_parent_and_its_name() {
+        assert_eq!((parent("/a/b"), name("/a/b")), (Some("/a"), "b"));
+        assert_eq!((parent("/a"), name("/a")), (Some("/"), "a"));
+        assert_eq!(parent("/"), None);
+    }
+}

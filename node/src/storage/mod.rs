@@ -1,0 +1,99 @@
+//! What a node keeps on disk: the log, the newest snapshot, and the two epochs.
+//!
+//! [`Storage::perform`] makes a batch of operations durable in their order; whatever instant the
+//! process or the machine dies at, recovery finds the state after some prefix of the operations that
+//! contains at least every batch that was reported done. A failed write or fsync is never tried
+//! again: what the kernel dropped cannot be known, so the process ends.
+
+mod disk;
+mod error;
+mod files;
+mod memory;
+mod meta;
+mod record;
+mod segment;
+mod snapshot;
+mod wal;
+mod worker;
+
+#[cfg(test)]
+mod conformance;
+
+pub use disk::{DiskStorage, Options};
+pub use error::StorageError;
+pub use memory::MemoryStorage;
+pub use worker::{Batch, DiskWorker};
+
+use crate::protocol::io::{Boot, DiskOp};
+use crate::protocol::message::{Entry, Payload};
+use crate::protocol::zxid::Zxid;
+
+/// A place where a node's durable state lives.
+pub trait Storage: Send {
+    /// Reads everything back. Called once, before the first `perform`.
+    ///
+    /// # Errors
+    /// If the disk cannot be read, or holds what no crash can have left there.
+    fn recover(&mut self) -> Result<Recovered, StorageError>;
+
+    /// Does these operations in their order and returns when all are durable.
+    ///
+    /// # Errors
+    /// If the disk refuses. The storage must not be used afterwards.
+    fn perform(&mut self, ops: &[StorageOp]) -> Result<(), StorageError>;
+}
+
+/// One change of the durable state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageOp {
+    /// One that the protocol asked for.
+    Protocol(DiskOp),
+    /// A snapshot of this node's own state: the log stays, but its segments that lie wholly below the
+    /// snapshot are deleted once it is durable.
+    SaveSnapshot {
+        /// The last transaction in it.
+        zxid: Zxid,
+        /// Its bytes.
+        bytes: Payload,
+    },
+}
+
+/// What was found on disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The last epoch promised; 0 on a fresh disk.
+    pub accepted_epoch: u32,
+    /// The last epoch whose history was synchronised; 0 on a fresh disk.
+    pub current_epoch: u32,
+    /// The newest snapshot.
+    pub snapshot: Option<(Zxid, Payload)>,
+    /// The transaction before the first of `entries`.
+    pub base: Zxid,
+    /// The log behind `base`.
+    pub entries: Vec<Entry>,
+}
+
+impl Recovered {
+    /// The last transaction of the log, or of the snapshot if the log is empty.
+    #[must_use]
+    pub fn last(&self) -> Zxid {
+        self.entries.last().map_or(self.base, |entry| entry.zxid)
+    }
+
+    /// What the protocol starts from, and the snapshot that the state machine starts from.
+    #[must_use]
+    pub fn into_boot(self) -> (Boot, Option<Payload>) {
+        let (zxid, bytes) = match self.snapshot {
+            Some((zxid, bytes)) => (zxid, Some(bytes)),
+            None => (Zxid::ZERO, None),
+        };
+        let boot = Boot {
+            accepted_epoch: self.accepted_epoch,
+            current_epoch: self.current_epoch,
+            snapshot: zxid,
+            base: self.base,
+            entries: self.entries,
+        };
+        (boot, bytes)
+    }
+}

@@ -1,0 +1,224 @@
+//! A simulated disk: what is durable, what is being written, and what a crash leaves of that.
+//!
+//! A crash keeps a random prefix of the unfinished operations, in their order; of an append a
+//! random prefix of its entries. Epochs and snapshots are replaced whole or not at all.
+
+use std::collections::VecDeque;
+
+use chaos_node::protocol::io::{Boot, DiskOp};
+use chaos_node::protocol::message::{Entry, Payload};
+use chaos_node::protocol::zxid::{Sid, Ticket, Zxid};
+
+use super::rng::Rng;
+
+/// What identifies a transaction. Its payload is derived from this, so that mixing up entries
+/// shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) zxid: Zxid,
+    pub(crate) origin: Sid,
+    pub(crate) request: u64,
+}
+
+/// All of a disk.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    pub(crate) accepted: u32,
+    pub(crate) current: u32,
+    /// The whole history; the first `in_snapshot` of it are in a snapshot only.
+    pub(crate) history: Vec<Record>,
+    pub(crate) in_snapshot: usize,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) durable: State,
+    /// As it will be when all is written.
+    pub(crate) written: State,
+    pub(crate) pending: VecDeque<(Ticket, Vec<DiskOp>)>,
+}
+
+pub(crate) fn payload_of(origin: Sid, request: u64) -> Payload {
+    let mut bytes = request.to_be_bytes().to_vec();
+    bytes.push(origin.0);
+    bytes.into()
+}
+
+impl Record {
+    pub(crate) fn of(entry: &Entry) -> Result<Self, String> {
+        let Entry {
+            zxid,
+            origin,
+            request,
+            ref payload,
+        } = *entry;
+        if *payload != payload_of(origin, request) {
+            return Err(format!(
+                "the payload of {zxid} belongs to another transaction"
+            ));
+        }
+        Ok(Self {
+            zxid,
+            origin,
+            request,
+        })
+    }
+
+    fn entry(self) -> Entry {
+        let Self {
+            zxid,
+            origin,
+            request,
+        } = self;
+        Entry {
+            zxid,
+            origin,
+            request,
+            payload: payload_of(origin, request),
+        }
+    }
+}
+
+/// The bytes of a snapshot of a state machine that is the list of its transactions.
+pub(crate) fn snapshot_bytes(records: &[Record]) -> Payload {
+    let mut bytes = Vec::with_capacity(records.len() * 17);
+    for record in records {
+        bytes.extend_from_slice(&record.zxid.0.to_be_bytes());
+        bytes.push(record.origin.0);
+        bytes.extend_from_slice(&record.request.to_be_bytes());
+    }
+    bytes.into()
+}
+
+pub(crate) fn snapshot_records(bytes: &[u8]) -> Vec<Record> {
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |n, &byte| n << 8 | u64::from(byte));
+    bytes
+        .chunks(17)
+        .map(|chunk| Record {
+            zxid: Zxid(number(&chunk[..8])),
+            origin: Sid(chunk[8]),
+            request: number(&chunk[9..]),
+        })
+        .collect()
+}
+
+impl State {
+    pub(crate) fn last(&self) -> Zxid {
+        self.history.last().map_or(Zxid::ZERO, |record| record.zxid)
+    }
+
+    pub(crate) fn boot(&self) -> Boot {
+        let (snapshot, log) = self.history.split_at(self.in_snapshot);
+        let snapshot = snapshot.last().map_or(Zxid::ZERO, |record| record.zxid);
+        Boot {
+            accepted_epoch: self.accepted,
+            current_epoch: self.current,
+            snapshot,
+            base: snapshot,
+            entries: log.iter().map(|record| record.entry()).collect(),
+        }
+    }
+
+    /// Does one operation, of an append only the first `entries`.
+    fn apply(&mut self, op: &DiskOp, entries: usize) -> Result<(), String> {
+        match op {
+            DiskOp::Append(appended) => {
+                for entry in appended.iter().take(entries) {
+                    self.append(entry)?;
+                }
+            }
+            DiskOp::Truncate { after } => {
+                let keep = self.history.partition_point(|record| record.zxid <= *after);
+                if keep < self.in_snapshot {
+                    return Err(format!("truncation to {after} reaches into the snapshot"));
+                }
+                self.history.truncate(keep);
+                if self.last() != *after {
+                    return Err(format!("truncation to {after}, which is not in the log"));
+                }
+            }
+            DiskOp::SetMeta {
+                accepted_epoch,
+                current_epoch,
+            } => {
+                if *accepted_epoch < self.accepted || *current_epoch < self.current {
+                    return Err("an epoch goes back".to_owned());
+                }
+                (self.accepted, self.current) = (*accepted_epoch, *current_epoch);
+            }
+            DiskOp::InstallSnapshot { bytes, entries, .. } => {
+                self.history = snapshot_records(bytes);
+                self.in_snapshot = self.history.len();
+                for entry in entries {
+                    self.append(entry)?;
+                }
+            }
+        }
+        if self.accepted < self.current || self.accepted < self.last().epoch() {
+            let (accepted, current, last) = (self.accepted, self.current, self.last());
+            return Err(format!(
+                "accepted {accepted}, current {current}, log ends with {last}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, entry: &Entry) -> Result<(), String> {
+        let (last, next) = (self.last(), entry.zxid);
+        if !next.follows(last) {
+            return Err(format!("the log goes from {last} to {next}"));
+        }
+        self.history.push(Record::of(entry)?);
+        Ok(())
+    }
+}
+
+impl Disk {
+    /// Takes a batch.
+    pub(crate) fn issue(&mut self, ticket: Ticket, ops: Vec<DiskOp>) -> Result<(), String> {
+        for op in &ops {
+            self.written.apply(op, usize::MAX)?;
+        }
+        self.pending.push_back((ticket, ops));
+        Ok(())
+    }
+
+    /// Finishes everything up to `ticket`.
+    pub(crate) fn finish(&mut self, ticket: Ticket) -> Result<(), String> {
+        while self
+            .pending
+            .front()
+            .is_some_and(|(first, _)| *first <= ticket)
+        {
+            let Some((_, ops)) = self.pending.pop_front() else {
+                break;
+            };
+            for op in &ops {
+                self.durable.apply(op, usize::MAX)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Loses what was not durable, but for a random part.
+    pub(crate) fn crash(&mut self, rng: &mut Rng) -> Result<(), String> {
+        let ops: Vec<DiskOp> = self.pending.drain(..).flat_map(|(_, ops)| ops).collect();
+        let kept = rng.index(ops.len() + 1);
+        for op in &ops[..kept] {
+            self.durable.apply(op, usize::MAX)?;
+        }
+        if let Some(DiskOp::Append(entries)) = ops.get(kept) {
+            let some = rng.index(entries.len() + 1);
+            self.durable.apply(&ops[kept], some)?;
+        }
+        self.written = self.durable.clone();
+        Ok(())
+    }
+
+    /// Puts the first `count` transactions into a snapshot.
+    pub(crate) fn snapshot(&mut self, count: usize) {
+        self.durable.in_snapshot = self.durable.in_snapshot.max(count);
+        self.written.in_snapshot = self.written.in_snapshot.max(count);
+    }
+}

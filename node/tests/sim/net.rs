@@ -1,0 +1,124 @@
+//! A simulated network: connections that keep their order, links that lose, delay or cut.
+
+use std::collections::BTreeMap;
+
+use chaos_node::protocol::zxid::ConnId;
+
+use super::rng::Rng;
+
+/// What happens to frames from one node to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    Pass,
+    /// So many of a million are lost.
+    Lose(u64),
+    /// All are lost.
+    Cut,
+    /// All come later by so many nanoseconds.
+    Delay(u64),
+}
+
+/// One end of a connection: the node and which of its boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) node: usize,
+    pub(crate) boot: u64,
+}
+
+/// A connection. Direction 0 goes from the dialling end to the accepting one.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) ends: [End; 2],
+    /// When the last frame of each direction arrives: later ones do not overtake it.
+    pub(crate) last_arrival: [u64; 2],
+    /// Frames that would arrive later are lost.
+    pub(crate) broken_at: [u64; 2],
+    /// The end was told, or closed it itself.
+    pub(crate) closed: [bool; 2],
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Net {
+    rules: Vec<Vec<Rule>>,
+    pub(crate) conns: BTreeMap<u64, Conn>,
+    next: u64,
+}
+
+/// The connection and the end to which an id belongs.
+pub(crate) fn locate(conn: ConnId) -> (u64, usize) {
+    (conn.0 / 2, (conn.0 % 2) as usize)
+}
+
+/// The id that an end of a connection uses.
+pub(crate) fn id_of(conn: u64, end: usize) -> ConnId {
+    ConnId(conn * 2 + end as u64)
+}
+
+impl Net {
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self {
+            rules: vec![vec![Rule::Pass; nodes]; nodes],
+            conns: BTreeMap::new(),
+            next: 1,
+        }
+    }
+
+    pub(crate) fn set(&mut self, from: usize, to: usize, rule: Rule) {
+        self.rules[from][to] = rule;
+    }
+
+    pub(crate) fn heal(&mut self) {
+        for row in &mut self.rules {
+            row.fill(Rule::Pass);
+        }
+    }
+
+    pub(crate) fn rule(&self, from: usize, to: usize) -> Rule {
+        self.rules[from][to]
+    }
+
+    pub(crate) fn open(&mut self, ends: [End; 2], now: u64) -> u64 {
+        let conn = self.next;
+        self.next += 1;
+        let state = Conn {
+            ends,
+            last_arrival: [now; 2],
+            broken_at: [u64::MAX; 2],
+            closed: [false; 2],
+        };
+        self.conns.insert(conn, state);
+        conn
+    }
+
+    /// When a frame sent now arrives, if it does.
+    pub(crate) fn arrival(
+        &mut self,
+        conn: u64,
+        direction: usize,
+        now: u64,
+        rng: &mut Rng,
+    ) -> Option<u64> {
+        let state = self.conns.get_mut(&conn)?;
+        let (from, to) = (state.ends[direction].node, state.ends[1 - direction].node);
+        let extra = match self.rules[from][to] {
+            Rule::Pass => 0,
+            Rule::Cut => return None,
+            Rule::Lose(parts) if rng.chance(parts) => return None,
+            Rule::Lose(_) => 0,
+            Rule::Delay(extra) => extra,
+        };
+        let arrival = (now + latency(rng) + extra).max(state.last_arrival[direction] + 1);
+        state.last_arrival[direction] = arrival;
+        (arrival < state.broken_at[direction]).then_some(arrival)
+    }
+}
+
+/// The way over a loopback and through a proxy, in nanoseconds, sometimes delayed by scheduling.
+pub(crate) fn latency(rng: &mut Rng) -> u64 {
+    if rng.chance(5_000) {
+        rng.between(500_000, 6_000_000)
+    } else {
+        rng.between(40_000, 160_000)
+    }
+}

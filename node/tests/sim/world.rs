@@ -1,0 +1,644 @@
+//! The simulated cluster: one queue of events, virtual time, one source of chance.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::fmt::Write;
+
+use chaos_node::protocol::Core;
+use chaos_node::protocol::io::{
+    BreakReason, CoreConfig, DiskOp, Input, Output, RejectReason, Timing, TraceEvent,
+};
+use chaos_node::protocol::message::Frame;
+use chaos_node::protocol::zxid::{ConnId, Nanos, Sid, Ticket, Zxid};
+
+use super::checker::{Checker, node_of};
+use super::disk::{Disk, Record, payload_of, snapshot_bytes, snapshot_records};
+use super::net::{End, Net, Rule, id_of, latency, locate};
+use super::rng::Rng;
+
+pub(crate) const MILLI: u64 = 1_000_000;
+
+/// How many lines of what happened are kept for a failure.
+const TAIL: usize = 400;
+
+/// What will happen to a node.
+#[derive(Debug)]
+enum Event {
+    Input(End, Input),
+    Wake(End, u64),
+    Written(End, Ticket),
+    Snapshot(End),
+}
+
+/// One entry of the queue.
+#[derive(Debug)]
+struct Due {
+    at: u64,
+    order: u64,
+    event: Event,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Due {}
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// One simulated process and its disk.
+#[derive(Debug, Default)]
+pub(crate) struct Node {
+    pub(crate) core: Option<Core>,
+    pub(crate) boot: u64,
+    pub(crate) paused: bool,
+    pub(crate) disk: Disk,
+    /// The state machine: the list of what was applied.
+    pub(crate) applied: Vec<Record>,
+    pub(crate) serving: Option<(Sid, u32)>,
+    wake_at: u64,
+    /// When the disk has finished what was issued.
+    disk_free: u64,
+    inbox: VecDeque<Input>,
+    tick_owed: bool,
+    requests: u64,
+}
+
+/// What a run wants of its cluster.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) nodes: usize,
+    pub(crate) keep_entries: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) now: u64,
+    pub(crate) rng: Rng,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) net: Net,
+    pub(crate) checker: Checker,
+    /// All that the nodes said of themselves.
+    pub(crate) traces: Vec<(u64, usize, TraceEvent)>,
+    /// So many of a million steps crash their node at some output.
+    pub(crate) crash_odds: u64,
+    /// The longest that a disk takes, in nanoseconds.
+    pub(crate) disk_worst: u64,
+    /// Outputs are digested, for comparing two runs.
+    pub(crate) digest: Option<u64>,
+    /// What happened lately, if recorded.
+    pub(crate) tail: Option<VecDeque<String>>,
+    pub(crate) acknowledged: u64,
+    queue: BinaryHeap<Reverse<Due>>,
+    order: u64,
+    keep_entries: usize,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, settings: Settings) -> Result<Self, String> {
+        let Settings {
+            nodes,
+            keep_entries,
+        } = settings;
+        let mut world = Self {
+            now: 1_000 * MILLI,
+            rng: Rng::new(seed),
+            nodes: (0..nodes).map(|_| Node::default()).collect(),
+            net: Net::new(nodes),
+            checker: Checker::default(),
+            traces: Vec::new(),
+            crash_odds: 0,
+            disk_worst: 300_000,
+            digest: None,
+            tail: None,
+            acknowledged: 0,
+            queue: BinaryHeap::new(),
+            order: 0,
+            keep_entries,
+        };
+        for node in 0..nodes {
+            world.start(node)?;
+        }
+        Ok(world)
+    }
+
+    pub(crate) fn quorum(&self) -> usize {
+        self.nodes.len() / 2 + 1
+    }
+
+    /// Runs until `until`.
+    pub(crate) fn run(&mut self, until: u64) -> Result<(), String> {
+        while self
+            .queue
+            .peek()
+            .is_some_and(|Reverse(due)| due.at <= until)
+        {
+            let Some(Reverse(due)) = self.queue.pop() else {
+                break;
+            };
+            self.now = self.now.max(due.at);
+            self.happen(due.event)?;
+        }
+        self.now = self.now.max(until);
+        Ok(())
+    }
+
+    /// Runs for `length` nanoseconds.
+    pub(crate) fn run_for(&mut self, length: u64) -> Result<(), String> {
+        self.run(self.now + length)
+    }
+
+    /// Starts a node from its disk, if it is down.
+    pub(crate) fn start(&mut self, node: usize) -> Result<(), String> {
+        if self.nodes[node].core.is_some() {
+            return Ok(());
+        }
+        let voters = (1..=self.nodes.len() as u8).map(Sid).collect();
+        let config = CoreConfig {
+            me: Sid(node as u8 + 1),
+            voters,
+            seed: self.rng.next(),
+            timing: Timing::default(),
+            keep_entries: self.keep_entries,
+        };
+        let state = &mut self.nodes[node];
+        state.boot += 1;
+        let boot = state.disk.durable.boot();
+        state.applied = state.disk.durable.history[..state.disk.durable.in_snapshot].to_vec();
+        let core = Core::new(config, boot, Nanos(self.now)).map_err(|e| format!("boot: {e}"))?;
+        state.core = Some(core);
+        state.disk_free = self.now;
+        state.wake_at = 0;
+        self.log(|| format!("start {node}"));
+        self.feed(node, Input::Tick)
+    }
+
+    /// Ends a node without warning.
+    pub(crate) fn crash(&mut self, node: usize) -> Result<(), String> {
+        if self.nodes[node].core.take().is_none() {
+            return Ok(());
+        }
+        self.log(|| format!("crash {node}"));
+        let state = &mut self.nodes[node];
+        state.disk.crash(&mut self.rng)?;
+        state.serving = None;
+        state.paused = false;
+        state.inbox.clear();
+        state.tick_owed = false;
+        let boot = state.boot;
+        let dead = End { node, boot };
+        let open: Vec<(u64, usize)> = self
+            .net
+            .conns
+            .iter()
+            .flat_map(|(&conn, state)| {
+                (0..2)
+                    .filter(|&end| state.ends[end] == dead)
+                    .map(move |end| (conn, end))
+            })
+            .collect();
+        for (conn, end) in open {
+            self.hang_up(conn, end, BreakReason::Eof);
+        }
+        Ok(())
+    }
+
+    /// Stops a node without its noticing.
+    pub(crate) fn pause(&mut self, node: usize) {
+        self.nodes[node].paused = self.nodes[node].core.is_some();
+        self.log(|| format!("pause {node}"));
+    }
+
+    /// Lets a stopped node run on: first what came in meanwhile, then the clock.
+    pub(crate) fn resume(&mut self, node: usize) -> Result<(), String> {
+        if !std::mem::take(&mut self.nodes[node].paused) {
+            return Ok(());
+        }
+        self.log(|| format!("resume {node}"));
+        while let Some(input) = self.nodes[node].inbox.pop_front() {
+            self.feed(node, input)?;
+        }
+        if std::mem::take(&mut self.nodes[node].tick_owed) {
+            self.feed(node, Input::Tick)?;
+        }
+        Ok(())
+    }
+
+    /// Breaks a random connection; what is under way is partly lost.
+    pub(crate) fn break_connection(&mut self) {
+        if self.net.conns.is_empty() {
+            return;
+        }
+        let nth = self.rng.index(self.net.conns.len());
+        let Some(conn) = self.net.conns.keys().nth(nth).copied() else {
+            return;
+        };
+        self.log(|| format!("break connection {conn}"));
+        for end in 0..2 {
+            let cut = self.now + self.rng.below(200_000);
+            if let Some(state) = self.net.conns.get_mut(&conn) {
+                state.broken_at[end] = state.broken_at[end].min(cut);
+            }
+        }
+        for end in 0..2 {
+            let at = self.now + self.rng.below(400_000);
+            self.notify_broken(conn, end, BreakReason::Reset, at);
+        }
+    }
+
+    /// A client writes at `node`.
+    pub(crate) fn write(&mut self, node: usize) -> Result<(), String> {
+        let request = self.next_request(node);
+        let payload = payload_of(Sid(node as u8 + 1), request);
+        self.feed(node, Input::Propose { request, payload })
+    }
+
+    /// A client begins a linearizable read at `node`.
+    pub(crate) fn read(&mut self, node: usize) -> Result<(), String> {
+        if self.nodes[node].paused || self.nodes[node].core.is_none() {
+            return Ok(());
+        }
+        let request = self.next_request(node);
+        self.checker.on_read(node, request);
+        self.feed(node, Input::ReadIndex { request })
+    }
+
+    /// Puts what a node has applied into a snapshot on its disk.
+    pub(crate) fn compact(&mut self, node: usize) -> Result<(), String> {
+        let state = &mut self.nodes[node];
+        if state.core.is_none() || state.paused || state.applied.is_empty() {
+            return Ok(());
+        }
+        // A snapshot older than the installed one, or not yet covered by the log on disk, is not
+        // taken.
+        let covers = state.disk.durable.history.starts_with(&state.applied)
+            && state.disk.written.history.starts_with(&state.applied);
+        if !covers {
+            return Ok(());
+        }
+        state.disk.snapshot(state.applied.len());
+        let zxid = state.disk.durable.history[state.disk.durable.in_snapshot - 1].zxid;
+        self.feed(node, Input::Compacted { zxid })
+    }
+
+    /// The node that serves as leader of the newest epoch.
+    pub(crate) fn leader(&self) -> Option<usize> {
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(node, state)| {
+                let (leader, epoch) = state.serving?;
+                (node_of(leader) == node && !state.paused).then_some((epoch, node))
+            })
+            .max()
+            .map(|(_, node)| node)
+    }
+
+    /// For how long the busiest disk has still to write.
+    pub(crate) fn backlog(&self) -> u64 {
+        let busy = |state: &Node| state.disk_free.saturating_sub(self.now);
+        self.nodes.iter().map(busy).max().unwrap_or(0)
+    }
+
+    pub(crate) fn log(&mut self, line: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(tail) = &mut self.tail {
+            tail.push_back(format!("{:>12.6} {}", now as f64 / 1e9, line()));
+            if tail.len() > TAIL {
+                tail.pop_front();
+            }
+        }
+    }
+
+    fn next_request(&mut self, node: usize) -> u64 {
+        let state = &mut self.nodes[node];
+        state.requests += 1;
+        state.boot << 40 | state.requests
+    }
+
+    fn schedule(&mut self, at: u64, event: Event) {
+        self.order += 1;
+        self.queue.push(Reverse(Due {
+            at,
+            order: self.order,
+            event,
+        }));
+    }
+
+    fn is_current(&self, end: End) -> bool {
+        let state = &self.nodes[end.node];
+        state.boot == end.boot && state.core.is_some()
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Input(end, input) => {
+                if self.is_current(end) {
+                    self.feed(end.node, input)?;
+                }
+            }
+            Event::Wake(end, at) => {
+                if self.is_current(end) && self.nodes[end.node].wake_at == at {
+                    self.feed(end.node, Input::Tick)?;
+                }
+            }
+            Event::Written(end, ticket) => {
+                if self.is_current(end) {
+                    self.written(end, ticket)?;
+                }
+            }
+            Event::Snapshot(end) => {
+                if self.is_current(end) {
+                    let applied = &self.nodes[end.node].applied;
+                    let zxid = applied.last().map_or(Zxid::ZERO, |record| record.zxid);
+                    let bytes = snapshot_bytes(applied);
+                    self.feed(end.node, Input::Snapshot { zxid, bytes })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A batch is on the disk. Sometimes only a later one is reported, which covers it.
+    fn written(&mut self, end: End, ticket: Ticket) -> Result<(), String> {
+        let disk = &mut self.nodes[end.node].disk;
+        let before = disk.durable.history.clone();
+        disk.finish(ticket)?;
+        self.checker.on_rewrite(&before, &disk.durable.history)?;
+        if disk.pending.is_empty() || self.rng.chance(700_000) {
+            self.feed(end.node, Input::DiskDone { ticket })?;
+        }
+        Ok(())
+    }
+
+    /// Gives a node an input, or keeps it while the node is stopped.
+    fn feed(&mut self, node: usize, input: Input) -> Result<(), String> {
+        let state = &mut self.nodes[node];
+        if state.paused {
+            if matches!(input, Input::Tick) {
+                state.tick_owed = true;
+            } else {
+                state.inbox.push_back(input);
+            }
+            return Ok(());
+        }
+        let Some(core) = &mut state.core else {
+            return Ok(());
+        };
+        let mut out = Vec::new();
+        let line = self.tail.is_some().then(|| format!("{node} <- {input:?}"));
+        core.step(Nanos(self.now), input, &mut out);
+        let status = core.status();
+        if status.delivered > status.committed {
+            return Err(format!(
+                "{node} has delivered more than is committed: {status:?}"
+            ));
+        }
+        if let Some(line) = line {
+            self.log(|| line);
+        }
+        let crash_after = if self.crash_odds > 0 && self.rng.chance(self.crash_odds) {
+            self.rng.index(out.len() + 1)
+        } else {
+            usize::MAX
+        };
+        for (index, output) in out.into_iter().enumerate() {
+            if index == crash_after {
+                return self.crash(node);
+            }
+            self.digest(node, &output);
+            self.execute(node, output)
+                .map_err(|text| format!("node {node}: {text}"))?;
+        }
+        if crash_after != usize::MAX {
+            self.crash(node)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn execute(&mut self, node: usize, output: Output) -> Result<(), String> {
+        let end = End {
+            node,
+            boot: self.nodes[node].boot,
+        };
+        match output {
+            Output::Dial { peer } => self.dial(end, peer),
+            Output::Send { conn, frame } => self.send(node, conn, frame)?,
+            Output::Close { conn } => {
+                let (conn, side) = locate(conn);
+                self.hang_up(conn, side, BreakReason::Reset);
+            }
+            Output::Disk { ticket, ops } => self.write_disk(end, ticket, ops)?,
+            Output::Deliver(entry) => self.deliver(node, Record::of(&entry)?)?,
+            Output::Restore { zxid, bytes } => {
+                let records = snapshot_records(&bytes);
+                if records.last().map_or(Zxid::ZERO, |record| record.zxid) != zxid {
+                    return Err("a snapshot is not what it says".to_owned());
+                }
+                if !self.checker.history.starts_with(&records) {
+                    return Err("I2: a snapshot holds what was not delivered".to_owned());
+                }
+                self.nodes[node].applied = records;
+            }
+            Output::SnapshotWanted => {
+                let at = self.now + self.rng.between(1, 3 * MILLI);
+                self.schedule(at, Event::Snapshot(end));
+            }
+            Output::ReadReady { request, zxid } => {
+                self.checker.on_read_ready(node, request, zxid)?;
+            }
+            Output::Rejected { reason, .. } => {
+                if reason == RejectReason::TooLarge {
+                    return Err("nothing here is too large".to_owned());
+                }
+            }
+            Output::Serving { leader, epoch } => self.nodes[node].serving = Some((leader, epoch)),
+            Output::NotServing => self.nodes[node].serving = None,
+            Output::Trace(event) => {
+                if let TraceEvent::Active { epoch, .. } = event {
+                    self.checker
+                        .on_active(node, epoch, &self.nodes[node].disk)?;
+                }
+                self.log(|| format!("{node} == {event:?}"));
+                self.traces.push((self.now, node, event));
+            }
+            Output::WakeAt(at) => {
+                self.nodes[node].wake_at = at.0;
+                self.schedule(at.0.max(self.now), Event::Wake(end, at.0));
+            }
+            Output::Fatal(text) => return Err(format!("fatal: {text}")),
+        }
+        Ok(())
+    }
+
+    fn dial(&mut self, end: End, peer: Sid) {
+        let to = node_of(peer);
+        let there = self.now + latency(&mut self.rng);
+        let back = there + latency(&mut self.rng);
+        let cut = self.net.rule(end.node, to) == Rule::Cut;
+        if cut && self.rng.chance(500_000) {
+            let failed = Input::DialFailed {
+                peer,
+                reason: BreakReason::Timeout,
+            };
+            self.schedule(self.now + 250 * MILLI, Event::Input(end, failed));
+            return;
+        }
+        if self.nodes[to].core.is_none() {
+            let failed = Input::DialFailed {
+                peer,
+                reason: BreakReason::Refused,
+            };
+            self.schedule(back, Event::Input(end, failed));
+            return;
+        }
+        let other = End {
+            node: to,
+            boot: self.nodes[to].boot,
+        };
+        let conn = self.net.open([end, other], back);
+        let dialed = Input::Connected {
+            conn: id_of(conn, 0),
+            dialed: Some(peer),
+        };
+        let accepted = Input::Connected {
+            conn: id_of(conn, 1),
+            dialed: None,
+        };
+        self.schedule(back, Event::Input(end, dialed));
+        self.schedule(there, Event::Input(other, accepted));
+    }
+
+    fn send(&mut self, node: usize, conn: ConnId, frame: Frame) -> Result<(), String> {
+        if let Frame::Segment(segment) = &frame {
+            let disk = &self.nodes[node].disk;
+            self.checker.on_message(&segment.message, disk)?;
+        }
+        let (id, side) = locate(conn);
+        if self
+            .net
+            .conns
+            .get(&id)
+            .is_none_or(|state| state.closed[side])
+        {
+            return Ok(());
+        }
+        if let Some(at) = self.net.arrival(id, side, self.now, &mut self.rng) {
+            let Some(state) = self.net.conns.get(&id) else {
+                return Ok(());
+            };
+            let input = Input::Frame {
+                conn: id_of(id, 1 - side),
+                frame,
+            };
+            self.schedule(at, Event::Input(state.ends[1 - side], input));
+        }
+        Ok(())
+    }
+
+    /// One end goes away; the other learns of it behind what is under way, unless the link is cut.
+    fn hang_up(&mut self, conn: u64, side: usize, reason: BreakReason) {
+        let Some(state) = self.net.conns.get_mut(&conn) else {
+            return;
+        };
+        if std::mem::replace(&mut state.closed[side], true) {
+            return;
+        }
+        let (from, to) = (state.ends[side].node, state.ends[1 - side].node);
+        if reason == BreakReason::Reset {
+            state.broken_at[side] = self.now + self.rng.below(300_000);
+        }
+        let last_arrival = state.last_arrival[side];
+        if state.closed[0] && state.closed[1] {
+            self.net.conns.remove(&conn);
+        } else if self.net.rule(from, to) != Rule::Cut || self.rng.chance(300_000) {
+            let at = (self.now + latency(&mut self.rng)).max(last_arrival + 1);
+            self.notify_broken(conn, 1 - side, reason, at);
+        }
+    }
+
+    fn notify_broken(&mut self, conn: u64, side: usize, reason: BreakReason, at: u64) {
+        let Some(state) = self.net.conns.get(&conn) else {
+            return;
+        };
+        if !state.closed[side] {
+            let input = Input::Disconnected {
+                conn: id_of(conn, side),
+                reason,
+            };
+            self.schedule(at, Event::Input(state.ends[side], input));
+        }
+    }
+
+    fn write_disk(&mut self, end: End, ticket: Ticket, ops: Vec<DiskOp>) -> Result<(), String> {
+        for op in &ops {
+            if let DiskOp::Append(entries) | DiskOp::InstallSnapshot { entries, .. } = op {
+                for entry in entries {
+                    self.checker.on_append(end.node, Record::of(entry)?)?;
+                }
+            }
+        }
+        let state = &mut self.nodes[end.node];
+        state.disk.issue(ticket, ops)?;
+        let worst = if self.rng.chance(30_000) {
+            self.disk_worst
+        } else {
+            300_000
+        };
+        let took = self.rng.between(60_000, worst.max(60_001));
+        state.disk_free = state.disk_free.max(self.now) + took;
+        let at = state.disk_free;
+        self.schedule(at, Event::Written(end, ticket));
+        Ok(())
+    }
+
+    fn deliver(&mut self, node: usize, record: Record) -> Result<(), String> {
+        let index = self.nodes[node].applied.len();
+        let holds = |state: &Node| state.disk.durable.history.get(index) == Some(&record);
+        let holders = self.nodes.iter().map(holds);
+        let quorum = self.nodes.len() / 2 + 1;
+        self.checker.on_deliver(index, record, holders, quorum)?;
+        let state = &mut self.nodes[node];
+        if state.disk.durable.history.get(index) != Some(&record) {
+            return Err(format!("{} is delivered but not durable here", record.zxid));
+        }
+        state.applied.push(record);
+        if record.origin == Sid(node as u8 + 1) && record.request >> 40 == state.boot {
+            self.checker.acknowledged = self.checker.acknowledged.max(record.zxid);
+            self.acknowledged += 1;
+        }
+        Ok(())
+    }
+
+    fn digest(&mut self, node: usize, output: &Output) {
+        if let Some(state) = &mut self.digest {
+            let mut digest = Fnv(*state ^ self.now ^ node as u64);
+            // Writing to a number cannot fail.
+            let _ = write!(digest, "{output:?}");
+            *state = digest.0;
+        }
+    }
+}
+
+/// The hash of Fowler, Noll and Vo, fed by formatting.
+struct Fnv(u64);
+
+impl Write for Fnv {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+        Ok(())
+    }
+}

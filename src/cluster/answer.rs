@@ -1,0 +1,88 @@
+//! What the cluster answers: a fault landed, missed, or was lifted, or why it could not obey.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::clock::Nanos;
+use crate::id::{FaultId, NodeId};
+use crate::link::RuleError;
+
+/// A fault that is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Landing {
+    /// Just before the first system call.
+    pub asked_at: Nanos,
+    /// When the last effect was confirmed.
+    pub landed_at: Nanos,
+}
+
+/// A fault that did not come into force. Nothing of it is left in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Missed {
+    /// Just before the first system call, or when it was given up without one.
+    pub asked_at: Nanos,
+    /// Why.
+    pub reason: String,
+}
+
+/// What was lifted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Healed {
+    /// When the last consequence was confirmed.
+    pub at: Nanos,
+    /// The faults of which nothing is left, in the order of their numbers.
+    pub faults: Vec<FaultId>,
+}
+
+/// The cluster could not be brought into the state that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// There is no such node.
+    #[error("there is no node {0}")]
+    NoSuchNode(NodeId),
+    /// Two nodes have one id.
+    #[error("there are two nodes {0}")]
+    TwoNodes(NodeId),
+    /// A node would listen where others can reach it.
+    #[error("{node} listens on {addr}, which is not a loopback address")]
+    NotLoopback {
+        /// Which node.
+        node: NodeId,
+        /// Where it listens.
+        addr: SocketAddr,
+    },
+    /// It has a process already.
+    #[error("{0} is running already")]
+    NotDown(NodeId),
+    /// It has no process.
+    #[error("{0} is down")]
+    Down(NodeId),
+    /// Its program could not be started.
+    #[error("{node} cannot be started: {source}")]
+    NotStarted {
+        /// Which node.
+        node: NodeId,
+        /// Why.
+        source: io::Error,
+    },
+    /// A signal could not be sent or had no consequence in time.
+    #[error("{node} does not {what}: {source}")]
+    Unmoved {
+        /// Which node.
+        node: NodeId,
+        /// What it should have done.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Rules of links could not be obeyed.
+    #[error(transparent)]
+    Rules(#[from] RuleError),
+    /// The journal could not be written.
+    #[error("the journal of faults cannot be written: {0}")]
+    Journal(io::Error),
+    /// The reaper does not end.
+    #[error("the reaper cannot be ended: {0}")]
+    Reaper(io::Error),
+}

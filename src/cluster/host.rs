@@ -1,0 +1,507 @@
+//! The cluster itself: starts nodes, and keeps processes and links as the ledger wants them.
+//!
+//! Order inside one fault: links first, then processes, so that a node that loses power is silent
+//! before it dies. All signals of a fault are sent before the first is waited for.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use rustix::process::Signal;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::answer::{ClusterError, Healed, Landing, Missed};
+use super::effect::{Effect, Ending};
+use super::journal::{Entry, FaultState, Journal};
+use super::ledger::{Ledger, Step, steps, victim};
+use super::process::{LANDS_WITHIN, Process};
+use super::reaper::{Reaper, Spawn};
+use super::roster::Roster;
+use super::spec::{NodeSpec, Setup, check};
+use super::view::ProcessState;
+use crate::clock::{Nanos, RunClock};
+use crate::id::{FaultId, NodeId};
+use crate::link::Links;
+
+/// Nodes whose processes a fault changes, and whether it brings them down. Only such a node is
+/// started when the fault ends: one that died by itself stays dead.
+type Victims = BTreeMap<NodeId, bool>;
+
+/// The cluster under test. Dropping it kills every process that it started.
+#[derive(Debug)]
+pub struct Cluster {
+    specs: BTreeMap<NodeId, NodeSpec>,
+    links: Arc<Links>,
+    clock: RunClock,
+    roster: Arc<Roster>,
+    ledger: Ledger,
+    journal: Journal,
+    listener: JoinHandle<()>,
+    reaper: Reaper,
+}
+
+impl Cluster {
+    /// A cluster of which nothing runs yet. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If the nodes make no cluster or the journal cannot be created.
+    pub fn new(setup: Setup) -> Result<Self, ClusterError> {
+        let mut specs = BTreeMap::new();
+        for spec in setup.nodes {
+            check(&spec)?;
+            let id = spec.id;
+            if specs.insert(id, spec).is_some() {
+                return Err(ClusterError::TwoNodes(id));
+            }
+        }
+        let journal = Journal::create(&setup.journal).map_err(ClusterError::Journal)?;
+        let roster = Roster::new(setup.clock, setup.events, Arc::clone(&setup.links));
+        let roster = Arc::new(roster);
+        let socket = Arc::clone(setup.reaper.socket().map_err(ClusterError::Reaper)?);
+        let listener = tokio::spawn(Arc::clone(&roster).listen(socket));
+        Ok(Self {
+            specs,
+            links: setup.links,
+            clock: setup.clock,
+            roster,
+            ledger: Ledger::default(),
+            journal,
+            listener,
+            reaper: setup.reaper,
+        })
+    }
+
+    /// Starts a node that is down, whatever the ledger says: for the setup. Returns just before
+    /// the program was asked for.
+    ///
+    /// # Errors
+    /// If it is not down or cannot be started.
+    pub async fn start(&mut self, node: NodeId) -> Result<Nanos, ClusterError> {
+        let spec = self
+            .specs
+            .get(&node)
+            .ok_or(ClusterError::NoSuchNode(node))?;
+        if self.roster.state(node) != ProcessState::Down {
+            return Err(ClusterError::NotDown(node));
+        }
+        let asked_at = self.clock.now();
+        let launched = async {
+            let launch = self.roster.launch(node)?;
+            let spawn = Spawn {
+                tag: launch.tag,
+                program: spec.program.clone(),
+                args: spec.args.clone(),
+                env: spec.env.clone(),
+                dir: spec.dir.clone(),
+                stdout: spec.stdout.clone(),
+                stderr: spec.stderr.clone(),
+            };
+            self.reaper.socket()?.ask(&spawn).await?;
+            let answer = timeout(LANDS_WITHIN, launch.answer).await;
+            answer
+                .map_err(|_| io::Error::other("the reaper does not answer"))?
+                .map_err(|_| io::Error::other("the reaper is gone"))?
+        };
+        launched
+            .await
+            .map_err(|source| ClusterError::NotStarted { node, source })?;
+        Ok(asked_at)
+    }
+
+    /// Describes a node that is down anew, for instance with other ports after one was busy.
+    ///
+    /// # Errors
+    /// If there is no such node, or it is not down, or would not listen on loopback.
+    pub fn respecify(&mut self, spec: NodeSpec) -> Result<(), ClusterError> {
+        check(&spec)?;
+        if self.roster.state(spec.id) != ProcessState::Down {
+            return Err(ClusterError::NotDown(spec.id));
+        }
+        let known = self
+            .specs
+            .get_mut(&spec.id)
+            .ok_or(ClusterError::NoSuchNode(spec.id))?;
+        *known = spec;
+        Ok(())
+    }
+
+    /// Puts the effects of a fault in force, and confirms that they are.
+    ///
+    /// # Errors
+    /// If one of them did not come into force: a victim has no process, or is in the wanted state
+    /// already, or a signal had no consequence in time. What had come into force is lifted again.
+    pub async fn begin(&mut self, fault: FaultId, effects: Vec<Effect>) -> Result<Landing, Missed> {
+        let asked_at = self.clock.now();
+        let missed = |reason: String| Missed { asked_at, reason };
+        self.check_victims(&effects).map_err(missed)?;
+        self.note(fault, FaultState::Intent, effects.clone())
+            .map_err(|e| missed(e.to_string()))?;
+        self.ledger.begin(fault, effects.clone());
+        let asked_at = self.clock.now();
+        match self.enforce(&effects).await {
+            Ok(()) => {
+                let landed_at = self.clock.now();
+                let noted = self.note(fault, FaultState::Landed, Vec::new());
+                noted.map_err(|e| Missed {
+                    asked_at,
+                    reason: e.to_string(),
+                })?;
+                Ok(Landing {
+                    asked_at,
+                    landed_at,
+                })
+            }
+            Err(error) => {
+                let mut reason = error.to_string();
+                self.ledger.end(fault);
+                if let Err(error) = self.restore(&victims(&effects)).await {
+                    reason = format!("{reason}; {error}");
+                }
+                if let Err(error) = self.note(fault, FaultState::Missed, Vec::new()) {
+                    reason = format!("{reason}; {error}");
+                }
+                Err(Missed { asked_at, reason })
+            }
+        }
+    }
+
+    /// Lifts a fault: its links pass again, its victims run again unless another fault holds them.
+    /// A fault that is not in force is lifted already.
+    ///
+    /// # Errors
+    /// If a victim cannot be brought back. The ledger has forgotten the fault all the same.
+    pub async fn end(&mut self, fault: FaultId) -> Result<Healed, ClusterError> {
+        let effects = self.ledger.end(fault);
+        let faults = if effects.is_empty() {
+            Vec::new()
+        } else {
+            vec![fault]
+        };
+        self.healed(faults, &victims(&effects)).await
+    }
+
+    /// Starts a node that is down, and lifts all that held it down or paused; a node that lost
+    /// power gets its links back. Returns the faults of which nothing is left.
+    ///
+    /// # Errors
+    /// If it is not down or cannot be started.
+    pub async fn start_node(&mut self, node: NodeId) -> Result<Healed, ClusterError> {
+        if self.roster.state(node) != ProcessState::Down {
+            return Err(ClusterError::NotDown(node));
+        }
+        let faults = self.ledger.start(node);
+        self.healed(faults, &BTreeMap::from([(node, true)])).await
+    }
+
+    /// Lets a paused node run again. Returns the faults of which nothing is left.
+    ///
+    /// # Errors
+    /// If it is down or does not go on.
+    pub async fn resume_node(&mut self, node: NodeId) -> Result<Healed, ClusterError> {
+        if self.roster.state(node) == ProcessState::Down {
+            return Err(ClusterError::Down(node));
+        }
+        let faults = self.ledger.resume(node);
+        self.healed(faults, &BTreeMap::from([(node, false)])).await
+    }
+
+    /// Lifts all faults: all links pass, every node that a fault stopped or ended runs again. A
+    /// node that died by itself is not touched.
+    ///
+    /// # Errors
+    /// The first failure; the other nodes are brought back all the same.
+    pub async fn heal_all(&mut self) -> Result<Healed, ClusterError> {
+        let effects: Vec<Effect> = self.ledger.in_force().values().flatten().copied().collect();
+        let stricken = victims(&effects);
+        let faults = self.ledger.heal();
+        self.healed(faults, &stricken).await
+    }
+
+    /// Ends a node's process without a fault: SIGTERM (and SIGCONT if it is paused), and SIGKILL
+    /// after the grace.
+    ///
+    /// # Errors
+    /// If it is down, or does not end even so.
+    pub async fn terminate(&mut self, node: NodeId, grace: Nanos) -> Result<Landing, ClusterError> {
+        let process = self.roster.process(node).ok_or(ClusterError::Down(node))?;
+        let asked_at = self.clock.now();
+        let how = Ending::Terminate { grace };
+        self.strike(node, &process, how)?;
+        self.await_end(node, &process, how).await?;
+        Ok(Landing {
+            asked_at,
+            landed_at: self.clock.now(),
+        })
+    }
+
+    /// Kills everything and waits until nothing is left.
+    ///
+    /// # Errors
+    /// If the reaper does not end in time.
+    pub async fn shutdown(mut self) -> Result<(), ClusterError> {
+        for node in self.specs.keys() {
+            if let Some(process) = self.roster.process(*node) {
+                self.roster.expect_end(*node);
+                // A process that is gone already needs no signal.
+                let _ = process.signal(Signal::KILL);
+            }
+        }
+        for node in self.specs.keys() {
+            self.roster.is_down_within(*node, LANDS_WITHIN).await;
+        }
+        self.listener.abort();
+        // Aborted is the expected end; its reference to the socket is gone with it.
+        let _ = (&mut self.listener).await;
+        self.reaper.dismiss().map_err(ClusterError::Reaper)
+    }
+
+    /// The links.
+    #[must_use]
+    pub const fn links(&self) -> &Arc<Links> {
+        &self.links
+    }
+
+    /// The effects in force.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeSpec> {
+        self.specs.values()
+    }
+
+    /// What each node's process is.
+    #[must_use]
+    pub fn states(&self) -> BTreeMap<NodeId, ProcessState> {
+        self.specs
+            .keys()
+            .map(|node| (*node, self.roster.state(*node)))
+            .collect()
+    }
+
+    /// The process id of a node that has a process.
+    #[must_use]
+    pub fn pid(&self, node: NodeId) -> Option<u32> {
+        self.roster.process(node).map(|process| process.pid())
+    }
+
+    /// How often a node was started.
+    #[must_use]
+    pub fn incarnation(&self, node: NodeId) -> u32 {
+        self.roster.incarnation(node)
+    }
+
+    /// A fault whose victim is not there, or is already what it should become, would land without
+    /// doing anything.
+    fn check_victims(&self, effects: &[Effect]) -> Result<(), String> {
+        if effects.is_empty() {
+            return Err("it has no effect".to_owned());
+        }
+        for effect in effects {
+            let Some(node) = victim(effect) else { continue };
+            if !self.specs.contains_key(&node) {
+                return Err(ClusterError::NoSuchNode(node).to_string());
+            }
+            match (self.roster.state(node), effect) {
+                (ProcessState::Down, _) => return Err(format!("{node} is already down")),
+                (ProcessState::Paused, Effect::Paused(_)) => {
+                    return Err(format!("{node} is already paused"));
+                }
+                (ProcessState::Running | ProcessState::Paused, _) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Links first; then all signals; then all their consequences.
+    async fn enforce(&self, effects: &[Effect]) -> Result<(), ClusterError> {
+        if effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Link { .. }))
+        {
+            self.links.set_rules(self.ledger.rules()).await?;
+        }
+        let mut struck = Vec::new();
+        for node in victims(effects).into_keys() {
+            let process = self.roster.process(node).ok_or(ClusterError::Down(node))?;
+            match self.ledger.ending(node) {
+                Some(how) => self.strike(node, &process, how)?,
+                None => send(node, &process, Signal::STOP, "stop")?,
+            }
+            struck.push((node, process));
+        }
+        for (node, process) in struck {
+            match self.ledger.ending(node) {
+                Some(how) => self.await_end(node, &process, how).await?,
+                None => self.await_pause(node, &process, true).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings links and these nodes to what the ledger wants, links first: a started node must not
+    /// send its first SYN into a cut, which TCP would repeat only after a second.
+    async fn restore(&mut self, nodes: &Victims) -> Result<(), ClusterError> {
+        let mut result = self
+            .links
+            .set_rules(self.ledger.rules())
+            .await
+            .map_err(Into::into);
+        for (node, was_brought_down) in nodes {
+            if self.roster.state(*node) != ProcessState::Down || *was_brought_down {
+                let moved = self.reconcile(*node).await;
+                result = result.and(moved);
+            }
+        }
+        result
+    }
+
+    async fn reconcile(&mut self, node: NodeId) -> Result<(), ClusterError> {
+        for step in steps(self.roster.state(node), self.ledger.wanted(node)) {
+            match step {
+                Step::Start => {
+                    self.start(node).await?;
+                }
+                Step::Stop | Step::Continue | Step::End => {
+                    let process = self.roster.process(node).ok_or(ClusterError::Down(node))?;
+                    match step {
+                        Step::Stop => {
+                            send(node, &process, Signal::STOP, "stop")?;
+                            self.await_pause(node, &process, true).await?;
+                        }
+                        Step::Continue => {
+                            send(node, &process, Signal::CONT, "go on")?;
+                            self.await_pause(node, &process, false).await?;
+                        }
+                        Step::End | Step::Start => {
+                            let how = self.ledger.ending(node).unwrap_or(Ending::Kill);
+                            self.strike(node, &process, how)?;
+                            self.await_end(node, &process, how).await?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn healed(
+        &mut self,
+        faults: Vec<FaultId>,
+        nodes: &Victims,
+    ) -> Result<Healed, ClusterError> {
+        let restored = self.restore(nodes).await;
+        let at = self.clock.now();
+        for fault in &faults {
+            self.note(*fault, FaultState::Healed, Vec::new())?;
+        }
+        restored.map(|()| Healed { at, faults })
+    }
+
+    /// Sends the first signal of an ending.
+    fn strike(&self, node: NodeId, process: &Process, how: Ending) -> Result<(), ClusterError> {
+        self.roster.expect_end(node);
+        match how {
+            Ending::Kill => send(node, process, Signal::KILL, "die"),
+            Ending::Terminate { .. } => {
+                send(node, process, Signal::TERM, "end")?;
+                // A stopped process cannot act on SIGTERM before it goes on.
+                send(node, process, Signal::CONT, "go on")
+            }
+        }
+    }
+
+    /// Waits for the end of a process that was struck, and kills it after its grace.
+    async fn await_end(
+        &self,
+        node: NodeId,
+        process: &Process,
+        how: Ending,
+    ) -> Result<(), ClusterError> {
+        let unmoved = |source| ClusterError::Unmoved {
+            node,
+            what: "die",
+            source,
+        };
+        if let Ending::Terminate { grace } = how {
+            match timeout(grace.into(), process.ended()).await {
+                Ok(ended) => ended.map_err(unmoved)?,
+                Err(_) => send(node, process, Signal::KILL, "die")?,
+            }
+        }
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "no exit was seen in time");
+        timeout(LANDS_WITHIN, process.ended())
+            .await
+            .map_err(|_| unmoved(late()))?
+            .map_err(unmoved)?;
+        if self.roster.is_down_within(node, LANDS_WITHIN).await {
+            Ok(())
+        } else {
+            Err(unmoved(late()))
+        }
+    }
+
+    async fn await_pause(
+        &self,
+        node: NodeId,
+        process: &Process,
+        paused: bool,
+    ) -> Result<(), ClusterError> {
+        let what = if paused { "stop" } else { "go on" };
+        let unmoved = |source| ClusterError::Unmoved { node, what, source };
+        if !process.is_seen(paused).await.map_err(unmoved)? {
+            let late = io::Error::new(
+                io::ErrorKind::TimedOut,
+                "its threads do not show it in time",
+            );
+            return Err(unmoved(late));
+        }
+        self.roster.set_paused(node, paused);
+        Ok(())
+    }
+
+    fn note(
+        &mut self,
+        fault: FaultId,
+        state: FaultState,
+        effects: Vec<Effect>,
+    ) -> Result<(), ClusterError> {
+        let entry = Entry {
+            time: self.clock.now(),
+            fault,
+            state,
+            effects,
+        };
+        self.journal.write(&entry).map_err(ClusterError::Journal)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+fn send(
+    node: NodeId,
+    process: &Process,
+    signal: Signal,
+    what: &'static str,
+) -> Result<(), ClusterError> {
+    process
+        .signal(signal)
+        .map_err(|source| ClusterError::Unmoved { node, what, source })
+}
+
+fn victims(effects: &[Effect]) -> Victims {
+    let mut victims = Victims::new();
+    for effect in effects {
+        if let Some(node) = victim(effect) {
+            *victims.entry(node).or_default() |= matches!(effect, Effect::Down { .. });
+        }
+    }
+    victims
+}

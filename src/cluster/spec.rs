@@ -1,0 +1,63 @@
+//! What a cluster is made of: how to start each node, and what all of them share.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::answer::ClusterError;
+use super::reaper::Reaper;
+use crate::clock::RunClock;
+use crate::history::Event;
+use crate::id::NodeId;
+use crate::link::Links;
+
+/// How to start one node, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSpec {
+    /// Which node.
+    pub id: NodeId,
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables to set in its environment, which is otherwise the harness's own.
+    pub env: Vec<(String, String)>,
+    /// Its working directory; must exist.
+    pub dir: PathBuf,
+    /// The file to which its standard output is appended.
+    pub stdout: PathBuf,
+    /// The file to which its standard error is appended.
+    pub stderr: PathBuf,
+    /// Where it listens itself, for clients and for peers.
+    pub listens: Vec<SocketAddr>,
+}
+
+/// What a cluster is made of.
+#[derive(Debug)]
+pub struct Setup {
+    /// All nodes.
+    pub nodes: Vec<NodeSpec>,
+    /// The links on which they meet.
+    pub links: Arc<Links>,
+    /// Who spawns them.
+    pub reaper: Reaper,
+    /// The run's clock.
+    pub clock: RunClock,
+    /// Where process events go.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// The file for the write-ahead journal of faults; must not exist yet.
+    pub journal: PathBuf,
+}
+
+/// Only loopback is ever a target.
+pub(super) fn check(spec: &NodeSpec) -> Result<(), ClusterError> {
+    match spec.listens.iter().find(|addr| !addr.ip().is_loopback()) {
+        Some(addr) => Err(ClusterError::NotLoopback {
+            node: spec.id,
+            addr: *addr,
+        }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,158 @@
+//! Faults: what can be made to go wrong, and how each chooses its victims.
+//!
+//! A *fault* looks at a [`ClusterView`] and returns the [`Effect`]s in force while it lasts. It
+//! never acts, and it cannot be stopped: ending it means removing its effects from the ledger.
+//! Its struct is its YAML parameters. *Bindings*: the nodes that names of a plan (`as: victim`)
+//! stand for.
+//!
+//! Faults are pure: the same view, stream and bindings give the same choice.
+
+mod choose;
+mod cut;
+mod delay;
+mod drop;
+mod ends;
+mod isolate;
+mod kill;
+mod pause;
+mod power_off;
+mod sample;
+mod selector;
+mod split;
+mod terminate;
+mod units;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::cluster::{ClusterView, Effect};
+use crate::id::NodeId;
+use crate::registry::registry;
+use crate::seed::Stream;
+
+pub use cut::Cut;
+pub use delay::Delay;
+pub use drop::{Drop, Layer};
+pub use ends::{End, Ends};
+pub use isolate::Isolate;
+pub use kill::Kill;
+pub use pause::Pause;
+pub use power_off::PowerOff;
+pub use sample::{DurationSpec, ShareSpec};
+pub use selector::{Pool, Selector};
+pub use split::{Shape, Split};
+pub use terminate::Terminate;
+pub use units::{HELP_MARK, QuantityError, Rate, Share, Span};
+
+/// What a fault does, see the module's comment.
+pub trait Fault: fmt::Debug {
+    /// Refuses a cluster of this size on which it could never do anything.
+    ///
+    /// # Errors
+    /// Why it cannot work, and what to write instead.
+    fn fits(&self, nodes: u8) -> Result<(), Misfit>;
+
+    /// Every selector it holds, so that a plan can check names and nodes before the run.
+    fn selectors(&self) -> Vec<&Selector>;
+
+    /// Chooses its nodes and says what is wrong while it lasts.
+    ///
+    /// # Errors
+    /// A selector matches nothing now; the view may change, so the caller may try again. Nothing
+    /// is then taken from the stream, so that the number of tries changes no later decision.
+    fn effects(
+        &self,
+        view: &ClusterView,
+        stream: &mut Stream,
+        bindings: &Bindings,
+    ) -> Result<Chosen, Unresolved>;
+
+    /// Its parameters as they would be written in a plan, without the verb: `{node: leader}`.
+    fn parameters(&self) -> String;
+}
+
+/// What a fault chose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chosen {
+    /// The victims of a process fault or an isolation; all touched nodes of another link fault.
+    /// In rising order, never empty. `as:` binds them.
+    pub nodes: Vec<NodeId>,
+    /// What is wrong while it lasts, in the order in which it should be put in force.
+    pub effects: Vec<Effect>,
+    /// For people: `SIGKILL n1 (leader)`.
+    pub label: String,
+    /// It hits the leader of the view: its process, or its full connection with a quorum.
+    pub on_leader: bool,
+}
+
+/// Nobody matches a selector at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("resolve `{selector}`: {reason}")]
+pub struct Unresolved {
+    /// The selector as written.
+    pub selector: String,
+    /// Why it matches nothing.
+    pub reason: String,
+}
+
+/// A fault that cannot work on a cluster of this size.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Misfit {
+    /// Why.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// The nodes behind the names of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bindings(BTreeMap<String, Vec<NodeId>>);
+
+impl Bindings {
+    /// Lets `name` stand for these nodes, instead of what it stood for before.
+    pub fn bind(&mut self, name: &str, nodes: &[NodeId]) {
+        self.0.insert(name.to_owned(), nodes.to_vec());
+    }
+
+    /// The nodes that `name` stands for.
+    #[must_use]
+    pub fn nodes(&self, name: &str) -> Option<&[NodeId]> {
+        self.0.get(name).map(Vec::as_slice)
+    }
+}
+
+impl Misfit {
+    fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            help: help.into(),
+        }
+    }
+}
+
+registry! {
+    /// One fault of a plan: a verb with its parameters.
+    #[derive(Debug, Clone, PartialEq)]
+    FaultSpec: dyn Fault, "fault";
+    "kill" => kill::Kill: "SIGKILL; with `for:` the node is started again after that time",
+    "terminate" => terminate::Terminate: "SIGTERM, then SIGKILL after the grace",
+    "power_off" => power_off::PowerOff: "cut every link of the node, then SIGKILL: no FIN leaves it",
+    "pause" => pause::Pause: "SIGSTOP; ended by `resume` or after `for:`",
+    "isolate" => isolate::Isolate: "cut the node from all peers, with `clients: true` also from clients",
+    "split" => split::Split: "divide the cluster into groups that cannot reach each other",
+    "cut" => cut::Cut: "let nothing pass on a link, one way or both ways",
+    "drop" => drop::Drop: "lose a share of what crosses a link",
+    "delay" => delay::Delay: "hold back everything that crosses a link",
+}
+
+/// `n1 (leader)`, `n2,n3 -> n1 (leader)`: how nodes are written in labels.
+fn name_nodes(nodes: &[NodeId], leader: Option<NodeId>) -> String {
+    let names: Vec<String> = nodes.iter().map(NodeId::to_string).collect();
+    let names = names.join(",");
+    match leader {
+        Some(leader) if nodes == [leader] => format!("{names} (leader)"),
+        Some(leader) if nodes.contains(&leader) => format!("{names} ({leader} leads)"),
+        _ => names,
+    }
+}

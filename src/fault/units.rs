@@ -1,0 +1,322 @@
+//! Quantities as people write them: `5s`, `30%`, `800/s`.
+//!
+//! A number without its unit is refused everywhere: nobody can tell seconds from milliseconds.
+
+use std::fmt;
+
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::clock::Nanos;
+
+/// The text is not a quantity of the wanted kind. Reads as a sentence; the part after
+/// [`HELP_MARK`] says what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{HELP_MARK}{help}")]
+pub struct QuantityError {
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// Separates an error's message from its help where both travel as one text (through serde).
+pub const HELP_MARK: &str = "\nhelp: ";
+
+/// A length of time, written with one unit: `ns`, `us`, `ms`, `s`, `m`, `h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Nanos);
+
+/// A share from 0 to 1, written in percent.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Share(pub f64);
+
+/// Events per second over all clients, greater than 0, written `800/s`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate(pub f64);
+
+/// Units of time with their length in nanoseconds; longer names first so that `ms` is not `m`.
+const UNITS: &[(&str, f64)] = &[
+    ("ns", 1.0),
+    ("us", 1e3),
+    ("µs", 1e3),
+    ("ms", 1e6),
+    ("s", 1e9),
+    ("m", 60e9),
+    ("h", 3600e9),
+];
+
+/// Ten days: no run is longer, and sums of such times cannot overflow.
+const LONGEST_NS: f64 = 864_000e9;
+
+impl QuantityError {
+    fn new(message: String, help: &str) -> Self {
+        Self {
+            message,
+            help: help.to_owned(),
+        }
+    }
+}
+
+impl Span {
+    /// Reads `5s`, `50ms`, `1.5s`.
+    ///
+    /// # Errors
+    /// No unit, an unknown unit, not a number, negative, or longer than ten days.
+    pub fn parse(text: &str) -> Result<Self, QuantityError> {
+        let text = text.trim();
+        let split = text
+            .find(|c: char| c.is_alphabetic() || c == 'µ')
+            .unwrap_or(text.len());
+        let (digits, unit) = text.split_at(split);
+        let Ok(number) = digits.trim().parse::<f64>() else {
+            return Err(QuantityError::new(
+                format!("`{text}` is not a duration"),
+                "write a number with a unit: `5s`, `50ms`, `1m`",
+            ));
+        };
+        if unit.is_empty() {
+            return Err(QuantityError::new(
+                format!("`{text}` has no unit"),
+                &format!("write `{text}ms`, `{text}s` or `{text}m`"),
+            ));
+        }
+        let Some((_, scale)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+            return Err(QuantityError::new(
+                format!("`{unit}` is not a unit of time"),
+                "units are ns, us, ms, s, m and h",
+            ));
+        };
+        let ns = number * scale;
+        if !(0.0..=LONGEST_NS).contains(&ns) {
+            return Err(QuantityError::new(
+                format!("`{text}` is out of range"),
+                "a duration lies between 0s and 240h",
+            ));
+        }
+        Ok(Self(whole_nanos(ns)))
+    }
+}
+
+impl Share {
+    /// Reads `30%`, `0.5%`.
+    ///
+    /// # Errors
+    /// No percent sign, not a number, or outside 0 % to 100 %.
+    pub fn parse(text: &str) -> Result<Self, QuantityError> {
+        let text = text.trim();
+        let Some(digits) = text.strip_suffix('%') else {
+            return Err(QuantityError::new(
+                format!("`{text}` has no percent sign"),
+                &share_help(text),
+            ));
+        };
+        match digits.trim().parse::<f64>() {
+            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Self(percent / 100.0)),
+            Ok(_) => Err(QuantityError::new(
+                format!("`{text}` is out of range"),
+                "a share lies between 0% and 100%",
+            )),
+            Err(_) => Err(QuantityError::new(
+                format!("`{text}` is not a percentage"),
+                "write a number with a percent sign: `30%`",
+            )),
+        }
+    }
+}
+
+impl Rate {
+    /// Reads `800/s`.
+    ///
+    /// # Errors
+    /// No `/s`, not a number, not above 0, or above a million.
+    pub fn parse(text: &str) -> Result<Self, QuantityError> {
+        let text = text.trim();
+        let Some(digits) = text.strip_suffix("/s") else {
+            return Err(QuantityError::new(
+                format!("`{text}` is not a rate"),
+                "write operations per second over all clients: `800/s`",
+            ));
+        };
+        match digits.trim().parse::<f64>() {
+            Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(Self(rate)),
+            Ok(_) => Err(QuantityError::new(
+                format!("`{text}` is out of range"),
+                "a rate is above 0/s and at most 1000000/s; leave it out for no limit",
+            )),
+            Err(_) => Err(QuantityError::new(
+                format!("`{text}` is not a rate"),
+                "write operations per second over all clients: `800/s`",
+            )),
+        }
+    }
+}
+
+/// Rounds a checked number of nanoseconds.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "as saturates, and callers pass 0 to a few days"
+)]
+pub(super) fn whole_nanos(ns: f64) -> Nanos {
+    Nanos(ns.round() as u64)
+}
+
+/// For a number below 1 people mostly mean a share of one, above it percent.
+fn share_help(text: &str) -> String {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number < 1.0 => {
+            format!("write `{}%` (or `{text}%`)", trimmed(number * 100.0))
+        }
+        Ok(_) => format!("write `{text}%`"),
+        Err(_) => "write a number with a percent sign: `30%`".to_owned(),
+    }
+}
+
+/// A number without a trailing `.0` or float noise.
+pub(super) fn trimmed(number: f64) -> String {
+    let text = format!("{number:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The shortest exact form that [`Span::parse`] reads back.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const EXACT: [(u64, &str); 5] = [
+            (3_600_000_000_000, "h"),
+            (60_000_000_000, "m"),
+            (1_000_000_000, "s"),
+            (1_000_000, "ms"),
+            (1_000, "us"),
+        ];
+        let ns = self.0.0;
+        if ns == 0 {
+            return f.write_str("0s");
+        }
+        for (scale, unit) in EXACT {
+            if ns.is_multiple_of(scale) {
+                return write!(f, "{}{unit}", ns / scale);
+            }
+        }
+        write!(f, "{ns}ns")
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", trimmed(self.0 * 100.0))
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", trimmed(self.0))
+    }
+}
+
+/// Reads a leaf that must be text; numbers arrive as text too, so that the refusal can quote
+/// them.
+struct Leaf<T>(&'static str, fn(&str) -> Result<T, QuantityError>);
+
+impl<T> Visitor<'_> for Leaf<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.1)(text).map_err(E::custom)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Leaf("a duration such as 5s", Self::parse))
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Leaf("a percentage such as 30%", Self::parse))
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Leaf("a rate such as 800/s", Self::parse))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit_and_nothing_else_is_read() {
+        for (text, ns) in [
+            ("5s", 5_000_000_000),
+            ("50ms", 50_000_000),
+            ("1m", 60_000_000_000),
+            ("1.5s", 1_500_000_000),
+            ("0s", 0),
+            ("3 us", 3_000),
+            ("2h", 7_200_000_000_000),
+        ] {
+            assert_eq!(Span::parse(text).unwrap().0, Nanos(ns), "{text}");
+        }
+        for wrong in [
+            "", "5", "s", "5x", "-5s", "5s3", "1m30s", "inf s", "NaNs", "1e300h",
+        ] {
+            assert!(Span::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_bare_number_is_refused_with_what_to_write() {
+        assert_eq!(
+            Span::parse("5").unwrap_err().help,
+            "write `5ms`, `5s` or `5m`"
+        );
+        assert_eq!(
+            Share::parse("0.3").unwrap_err().help,
+            "write `30%` (or `0.3%`)"
+        );
+        assert_eq!(Share::parse("30").unwrap_err().help, "write `30%`");
+        assert!(Rate::parse("800").unwrap_err().help.contains("`800/s`"));
+    }
+
+    #[test]
+    fn shares_and_rates_are_bounded() {
+        assert_eq!(Share::parse("30%").unwrap(), Share(0.3));
+        assert_eq!(Rate::parse("800/s").unwrap(), Rate(800.0));
+        for wrong in ["101%", "-1%", "%", "NaN%"] {
+            assert!(Share::parse(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["0/s", "-3/s", "1e9/s", "/s", "NaN/s", "5/m"] {
+            assert!(Rate::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_printed_duration_reads_back_as_the_same(ns in 0..800_000_000_000_000_u64) {
+            let span = Span(Nanos(ns));
+            prop_assert_eq!(Span::parse(&span.to_string()).unwrap(), span);
+        }
+    }
+}

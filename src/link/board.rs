@@ -1,0 +1,266 @@
+//! The board: the rules in force, and the proof that everybody has seen them.
+//!
+//! *Party*: a connection or a listener that acts on the rules. *Epoch*: the number of times that
+//! the rules were replaced. A replacement has *landed* when every living party has seen its epoch.
+//! Everything here lives on the links thread, so a replacement is atomic: no party can act between
+//! two links' change.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::oneshot;
+
+use super::conditions::Conditions;
+use super::fate::{Draw, FateKey};
+use super::links::Counters;
+use super::rule::{LinkId, Rule};
+use crate::seed::Seed;
+
+/// How much is read at once. One buffer serves all connections: what cannot be written on at once
+/// is copied out of it.
+const SCRATCH: usize = 64 * 1024;
+
+/// State shared by all connections and listeners.
+pub(super) struct Board {
+    seed: Seed,
+    epoch: Cell<u64>,
+    table: RefCell<BTreeMap<LinkId, Conditions>>,
+    links: RefCell<BTreeMap<LinkId, Rc<LinkState>>>,
+    parties: RefCell<BTreeMap<u64, Rc<PartyState>>>,
+    next_party: Cell<u64>,
+    behind: Cell<usize>,
+    awaiting: RefCell<Vec<oneshot::Sender<()>>>,
+    /// The read buffer.
+    pub(super) scratch: RefCell<Box<[u8]>>,
+}
+
+/// What is counted of one link over the whole run.
+pub(super) struct LinkState {
+    key: FateKey,
+    segments: Cell<u64>,
+    jitters: Cell<u64>,
+    counters: Cell<Counters>,
+}
+
+/// Membership of a party; leaves the board when dropped.
+pub(super) struct Party {
+    board: Rc<Board>,
+    id: u64,
+    state: Rc<PartyState>,
+}
+
+struct PartyState {
+    seen: Cell<u64>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Board {
+    pub(super) fn new(seed: Seed) -> Rc<Self> {
+        Rc::new(Self {
+            seed,
+            epoch: Cell::new(0),
+            table: RefCell::default(),
+            links: RefCell::default(),
+            parties: RefCell::default(),
+            next_party: Cell::new(0),
+            behind: Cell::new(0),
+            awaiting: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
+        })
+    }
+
+    /// Replaces all rules at once; `landed` is answered when every party has seen them.
+    pub(super) fn publish(&self, rules: &BTreeMap<LinkId, Vec<Rule>>, landed: oneshot::Sender<()>) {
+        *self.table.borrow_mut() = rules
+            .iter()
+            .map(|(link, rules)| (*link, Conditions::of(rules)))
+            .collect();
+        self.epoch.set(self.epoch.get() + 1);
+        self.awaiting.borrow_mut().push(landed);
+        self.behind.set(self.parties.borrow().len());
+        for party in self.parties.borrow().values() {
+            if let Some(waker) = party.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+        self.report_if_landed();
+    }
+
+    /// How many times the rules were replaced.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.get()
+    }
+
+    /// What `link` does at present.
+    pub(super) fn conditions(&self, link: LinkId) -> Conditions {
+        self.table.borrow().get(&link).copied().unwrap_or_default()
+    }
+
+    /// The counts of `link`.
+    pub(super) fn link(&self, link: LinkId) -> Rc<LinkState> {
+        let mut links = self.links.borrow_mut();
+        let state = links.entry(link).or_insert_with(|| {
+            Rc::new(LinkState {
+                key: FateKey::new(self.seed, link),
+                segments: Cell::new(0),
+                jitters: Cell::new(0),
+                counters: Cell::default(),
+            })
+        });
+        Rc::clone(state)
+    }
+
+    /// The counts of all links that were ever opened.
+    pub(super) fn counters(&self) -> BTreeMap<LinkId, Counters> {
+        self.links
+            .borrow()
+            .iter()
+            .map(|(link, state)| (*link, state.counters.get()))
+            .collect()
+    }
+
+    /// A new party, which has seen the present rules.
+    pub(super) fn join(self: &Rc<Self>) -> Party {
+        let id = self.next_party.get();
+        self.next_party.set(id + 1);
+        let state = Rc::new(PartyState {
+            seen: self.epoch.clone(),
+            waker: RefCell::default(),
+        });
+        self.parties.borrow_mut().insert(id, Rc::clone(&state));
+        Party {
+            board: Rc::clone(self),
+            id,
+            state,
+        }
+    }
+
+    fn one_less_behind(&self) {
+        self.behind.set(self.behind.get().saturating_sub(1));
+        self.report_if_landed();
+    }
+
+    fn report_if_landed(&self) {
+        if self.behind.get() == 0 {
+            for landed in self.awaiting.borrow_mut().drain(..) {
+                // Nobody is interested any more if the receiver is gone.
+                let _ = landed.send(());
+            }
+        }
+    }
+}
+
+impl LinkState {
+    /// Judges the next frame: whether it passes.
+    pub(super) fn frame_passes(&self, loss: f64) -> bool {
+        let mut counters = self.counters.get();
+        let passes = self.key.draw(Draw::Frame, counters.frames) >= loss;
+        counters.frames += 1;
+        counters.frames_dropped += u64::from(!passes);
+        self.counters.set(counters);
+        passes
+    }
+
+    /// How many times in a row the next segment is lost (bounded: 64 losses outlast any run).
+    pub(super) fn segment_losses(&self, loss: f64) -> u32 {
+        if loss <= 0.0 {
+            return 0;
+        }
+        let mut losses = 0;
+        while losses < 64 && self.key.draw(Draw::Segment, next(&self.segments)) < loss {
+            losses += 1;
+        }
+        if losses > 0 {
+            self.count(|counters| counters.segments_stalled += 1);
+        }
+        losses
+    }
+
+    /// The fate of the next delayed piece.
+    pub(super) fn jitter(&self) -> f64 {
+        self.key.draw(Draw::Jitter, next(&self.jitters))
+    }
+
+    /// Changes the counts.
+    pub(super) fn count(&self, change: impl FnOnce(&mut Counters)) {
+        let mut counters = self.counters.get();
+        change(&mut counters);
+        self.counters.set(counters);
+    }
+}
+
+impl Party {
+    /// Declares that the present rules are obeyed from now on.
+    pub(super) fn settle(&self) {
+        if self.state.seen.replace(self.board.epoch()) != self.board.epoch() {
+            self.board.one_less_behind();
+        }
+    }
+
+    /// Asks to be woken when the rules change.
+    pub(super) fn watch(&self, cx: &Context<'_>) {
+        let mut waker = self.state.waker.borrow_mut();
+        if !waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(cx.waker()))
+        {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Resolves when there are rules that this party has not settled for.
+    pub(super) async fn changed(&self) {
+        std::future::poll_fn(|cx| {
+            self.watch(cx);
+            if self.state.seen.get() == self.board.epoch() {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+    }
+}
+
+impl Drop for Party {
+    fn drop(&mut self) {
+        self.board.parties.borrow_mut().remove(&self.id);
+        if self.state.seen.get() != self.board.epoch() {
+            self.board.one_less_behind();
+        }
+    }
+}
+
+fn next(counter: &Cell<u64>) -> u64 {
+    counter.replace(counter.get() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_have_landed_only_when_every_living_party_has_seen_them() {
+        let board = Board::new(Seed(1));
+        let (one, two, three) = (board.join(), board.join(), board.join());
+        let (sender, mut landed) = oneshot::channel();
+        board.publish(&BTreeMap::new(), sender);
+        one.settle();
+        one.settle();
+        assert!(landed.try_recv().is_err());
+        drop(two);
+        assert!(landed.try_recv().is_err());
+        let _newcomer = board.join();
+        three.settle();
+        assert!(landed.try_recv().is_ok());
+    }
+
+    #[test]
+    fn rules_land_at_once_where_nobody_listens() {
+        let (sender, mut landed) = oneshot::channel();
+        Board::new(Seed(1)).publish(&BTreeMap::new(), sender);
+        assert!(landed.try_recv().is_ok());
+    }
+}

@@ -1,0 +1,263 @@
+//! The gate of one path: the address that a dialer dials, and what it meets there.
+//!
+//! A gate mirrors its upstream, so that nobody is accepted who would really have been refused:
+//! *closed* (dials are refused) while the upstream does not listen, *open* while it does, and
+//! *silent* while the link is cut in either direction: dials hang, as their SYNs would be lost,
+//! whatever the upstream does.
+//!
+//! A silent gate listens with an accept queue for one connection and fills it with a dial of its
+//! own (the *plug*): the kernel then ignores further SYNs. A closed gate keeps its port by a socket
+//! that is bound and does not listen.
+
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::board::{Board, Party};
+use super::connection::{Ends, relay, reset};
+use super::links::{Framing, Path};
+use super::probe::ListenProbe;
+use super::rule::{Endpoint, LinkId};
+
+/// The accept queue of an open gate.
+const BACKLOG: i32 = 1024;
+/// A dial over loopback into an empty accept queue ends at once; one that takes longer met a full
+/// queue, which serves the purpose as well.
+const PLUG_WAIT: Duration = Duration::from_millis(20);
+/// How often an upstream is probed that was started this recently …
+const PROBES: [(Duration, Duration); 2] = [
+    (Duration::from_secs(2), Duration::from_millis(1)),
+    (Duration::from_secs(20), Duration::from_millis(5)),
+];
+/// … and after that.
+const PROBE_LATE: Duration = Duration::from_millis(25);
+/// How long to wait when no connection can be accepted (no file descriptors left).
+const ACCEPT_RETRY: Duration = Duration::from_millis(10);
+
+/// What the owner of all paths and the gate of one share.
+pub(super) struct PathState {
+    /// Who dials whom.
+    pub(super) path: Path,
+    running: Cell<bool>,
+    running_since: Cell<Instant>,
+    listening: Cell<bool>,
+    nudge: Notify,
+}
+
+/// The gate of one path.
+pub(super) struct Gate {
+    board: Rc<Board>,
+    probe: Rc<RefCell<ListenProbe>>,
+    state: Rc<PathState>,
+    address: SocketAddr,
+    /// Bound, never listening: keeps the port while the gate is closed.
+    _reservation: TcpSocket,
+    party: Party,
+    mode: Mode,
+    plugs: Vec<SocketAddr>,
+    connections: JoinSet<()>,
+}
+
+enum Mode {
+    Closed,
+    Open(TcpListener),
+    Silent {
+        listener: TcpListener,
+        _plug: Option<TcpStream>,
+    },
+}
+
+impl PathState {
+    pub(super) fn new(path: Path) -> Self {
+        Self {
+            path,
+            running: Cell::new(false),
+            running_since: Cell::new(Instant::now()),
+            listening: Cell::new(false),
+            nudge: Notify::new(),
+        }
+    }
+
+    /// The upstream's process was started, or is gone.
+    pub(super) fn set_running(&self, running: bool) {
+        self.running.set(running);
+        self.running_since.set(Instant::now());
+        self.listening.set(false);
+        self.nudge.notify_one();
+    }
+
+    /// The link on which the dialer's data flows.
+    pub(super) fn link(&self) -> LinkId {
+        LinkId::new(self.path.dialer, Endpoint::Node(self.path.target))
+    }
+
+    fn framed(&self) -> bool {
+        self.path.framing == Framing::LengthPrefixed
+    }
+
+    fn probe_every(&self) -> Duration {
+        let age = self.running_since.get().elapsed();
+        PROBES
+            .iter()
+            .find(|(until, _)| age < *until)
+            .map_or(PROBE_LATE, |(_, every)| *every)
+    }
+}
+
+impl Gate {
+    /// A closed gate on a port of 127.0.0.1 that the kernel chooses.
+    pub(super) fn new(
+        board: &Rc<Board>,
+        probe: &Rc<RefCell<ListenProbe>>,
+        state: &Rc<PathState>,
+    ) -> io::Result<(Self, SocketAddr)> {
+        let reservation = TcpSocket::new_v4()?;
+        reservation.set_reuseaddr(true)?;
+        reservation.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let address = reservation.local_addr()?;
+        let gate = Self {
+            board: Rc::clone(board),
+            probe: Rc::clone(probe),
+            state: Rc::clone(state),
+            address,
+            _reservation: reservation,
+            party: board.join(),
+            mode: Mode::Closed,
+            plugs: Vec::new(),
+            connections: JoinSet::new(),
+        };
+        Ok((gate, address))
+    }
+
+    /// Serves until the task is aborted; its connections end with it.
+    pub(super) async fn serve(mut self) {
+        loop {
+            let probing = self.state.running.get() && !self.state.listening.get();
+            if probing {
+                let port = self.state.path.upstream.port();
+                self.state
+                    .listening
+                    .set(self.probe.borrow_mut().is_listened_on(port));
+            }
+            self.follow().await;
+            self.party.settle();
+            let probing = self.state.running.get() && !self.state.listening.get();
+            tokio::select! {
+                () = self.party.changed() => {}
+                () = self.state.nudge.notified() => {}
+                dial = accept(&self.mode) => self.receive(dial).await,
+                () = sleep(self.state.probe_every()), if probing => {}
+                Some(_) = self.connections.join_next() => {}
+            }
+        }
+    }
+
+    /// Brings the gate into the mode that rules and upstream ask for.
+    async fn follow(&mut self) {
+        let link = self.state.link();
+        let cut = self.board.conditions(link).cut || self.board.conditions(link.reversed()).cut;
+        let open = self.state.running.get() && self.state.listening.get();
+        let mode = std::mem::replace(&mut self.mode, Mode::Closed);
+        // A port that cannot be listened on (no descriptors left) stays closed and is tried again
+        // with the next change.
+        self.mode = match (mode, cut, open) {
+            (Mode::Silent { listener, .. }, false, true) => self.unplug(listener),
+            (Mode::Open(listener), true, _) => self.silence(listener).await,
+            (Mode::Closed, true, _) => match self.listen(0) {
+                Ok(listener) => self.silence(listener).await,
+                Err(_) => Mode::Closed,
+            },
+            (Mode::Closed, false, true) => self.listen(BACKLOG).map_or(Mode::Closed, Mode::Open),
+            (mode @ Mode::Silent { .. }, true, _) | (mode @ Mode::Open(_), false, true) => mode,
+            (Mode::Silent { .. } | Mode::Open(_) | Mode::Closed, false, false) => {
+                self.plugs.clear();
+                Mode::Closed
+            }
+        };
+    }
+
+    fn listen(&self, backlog: i32) -> io::Result<TcpListener> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(self.address)?;
+        socket.listen(u32::try_from(backlog).unwrap_or(0))
+    }
+
+    /// Makes dials hang. Who had been let in by the kernel before is taken over first.
+    async fn silence(&mut self, listener: TcpListener) -> Mode {
+        // Fails only for a socket that does not listen, which this one does.
+        let _ = rustix::net::listen(&listener, 0);
+        while let Poll::Ready(Ok((dialer, from))) =
+            poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await
+        {
+            self.admit(dialer, from);
+        }
+        let plug = timeout(PLUG_WAIT, TcpStream::connect(self.address)).await;
+        let plug = plug.ok().and_then(Result::ok);
+        self.plugs
+            .extend(plug.as_ref().and_then(|plug| plug.local_addr().ok()));
+        Mode::Silent {
+            listener,
+            _plug: plug,
+        }
+    }
+
+    fn unplug(&mut self, listener: TcpListener) -> Mode {
+        match rustix::net::listen(&listener, BACKLOG) {
+            Ok(()) => Mode::Open(listener),
+            Err(_) => self.listen(BACKLOG).map_or(Mode::Closed, Mode::Open),
+        }
+    }
+
+    async fn receive(&mut self, dial: io::Result<(TcpStream, SocketAddr)>) {
+        match dial {
+            Ok((dialer, from)) => self.admit(dialer, from),
+            Err(_) => sleep(ACCEPT_RETRY).await,
+        }
+    }
+
+    /// Takes an accepted connection, unless it is the gate's own plug.
+    fn admit(&mut self, dialer: TcpStream, from: SocketAddr) {
+        if let Some(at) = self.plugs.iter().position(|plug| *plug == from) {
+            self.plugs.swap_remove(at);
+            return;
+        }
+        let (board, state) = (Rc::clone(&self.board), Rc::clone(&self.state));
+        self.connections
+            .spawn_local(async move { connect(&board, &state, dialer).await });
+    }
+}
+
+/// Connects an accepted dialer with its upstream. A refusal reaches the dialer as RST and closes
+/// the gate.
+async fn connect(board: &Rc<Board>, state: &PathState, dialer: TcpStream) {
+    match TcpStream::connect(state.path.upstream).await {
+        Ok(target) => {
+            let link = state.link();
+            board.link(link).count(|counters| counters.connections += 1);
+            relay(board, link, state.framed(), Ends { dialer, target }).await;
+        }
+        Err(_) => {
+            state.listening.set(false);
+            state.nudge.notify_one();
+            reset(dialer);
+        }
+    }
+}
+
+/// The next dial of an open gate.
+async fn accept(mode: &Mode) -> io::Result<(TcpStream, SocketAddr)> {
+    match mode {
+        Mode::Open(listener) => listener.accept().await,
+        Mode::Closed | Mode::Silent { .. } => pending().await,
+    }
+}

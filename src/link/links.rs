@@ -1,0 +1,281 @@
+//! The handle of all links: opens paths, replaces rules, reads counters.
+//!
+//! *Path*: who dials whom, and where the dialled node really listens. A connection on a path
+//! carries data of two links, one in each direction; each obeys the rules of its own link.
+//!
+//! All proxying happens on one thread of its own, so that neither load nor judging disturbs it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::thread::JoinHandle;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, LocalSet};
+
+use super::board::Board;
+use super::gate::{Gate, PathState};
+use super::probe::ListenProbe;
+use super::rule::{DropLayer, Endpoint, LinkId, Rule};
+use crate::id::NodeId;
+use crate::seed::Seed;
+
+/// Who dials whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path {
+    /// Who dials.
+    pub dialer: Endpoint,
+    /// Who is dialled.
+    pub target: NodeId,
+    /// Where the target really listens.
+    pub upstream: SocketAddr,
+    /// What the streams consist of.
+    pub framing: Framing,
+}
+
+/// What the streams of a path consist of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Nothing is known.
+    Opaque,
+    /// Messages `[u32 big-endian length][body]` in both directions.
+    LengthPrefixed,
+}
+
+/// What crossed one link over the whole run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Connections made by the sender to the receiver.
+    pub connections: u64,
+    /// Bytes taken from the sender, dropped ones included.
+    pub bytes: u64,
+    /// Frames whose fate was decided; 0 on opaque paths.
+    pub frames: u64,
+    /// Frames that were dropped.
+    pub frames_dropped: u64,
+    /// Segments that were lost at least once and sent again.
+    pub segments_stalled: u64,
+}
+
+/// Rules that cannot be obeyed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RuleError {
+    /// Frames are to be dropped where nobody knows what a frame is.
+    #[error("frames of {0} cannot be dropped: its protocol is not framed; use `layer: stall`")]
+    NotFramed(LinkId),
+    /// A loss is no probability.
+    #[error("{link} cannot lose {loss} of its data: a loss is between 0 and 1")]
+    NotAProbability {
+        /// Of which link.
+        link: LinkId,
+        /// What was asked.
+        loss: f64,
+    },
+    /// The thread of the links is gone.
+    #[error("the links are closed")]
+    Closed,
+}
+
+/// The handle of all links. Dropping it closes all connections.
+#[derive(Debug)]
+pub struct Links {
+    commands: Option<mpsc::UnboundedSender<Command>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Open(Path, oneshot::Sender<io::Result<SocketAddr>>),
+    Close(SocketAddr),
+    SetRules(
+        BTreeMap<LinkId, Vec<Rule>>,
+        oneshot::Sender<Result<Landing, RuleError>>,
+    ),
+    SetRunning(NodeId, bool),
+    Counters(oneshot::Sender<BTreeMap<LinkId, Counters>>),
+}
+
+/// Resolves when rules have landed.
+type Landing = oneshot::Receiver<()>;
+
+impl Links {
+    /// Starts the thread on which all links live. `seed` decides the fates of frames and segments.
+    ///
+    /// # Errors
+    /// If no thread or runtime can be had.
+    pub fn start(seed: Seed) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let thread = std::thread::Builder::new()
+            .name("links".to_owned())
+            .spawn(move || {
+                let local = LocalSet::new();
+                local.block_on(&runtime, Hub::new(seed).run(inbox));
+            })?;
+        Ok(Self {
+            commands: Some(commands),
+            thread: Some(thread),
+        })
+    }
+
+    /// Opens a path and returns the address that its dialer must dial. The target counts as not
+    /// running until [`Links::set_running`] says otherwise, so dials are refused at first.
+    ///
+    /// # Errors
+    /// If no port can be had.
+    pub async fn open(&self, path: Path) -> io::Result<SocketAddr> {
+        let (sender, answer) = oneshot::channel();
+        self.send(Command::Open(path, sender));
+        answer
+            .await
+            .map_err(|_| io::Error::other(RuleError::Closed))?
+    }
+
+    /// Closes the path with this address and resets nothing: its connections end as if both
+    /// sides had closed.
+    pub fn close(&self, address: SocketAddr) {
+        self.send(Command::Close(address));
+    }
+
+    /// Replaces all rules; a link that is not in `rules` passes everything. Live and new
+    /// connections of all links switch at the same instant. Returns when every connection and
+    /// every listener has seen the new rules.
+    ///
+    /// # Errors
+    /// If a rule cannot be obeyed: then nothing has changed.
+    pub async fn set_rules(&self, rules: BTreeMap<LinkId, Vec<Rule>>) -> Result<(), RuleError> {
+        let (sender, answer) = oneshot::channel();
+        self.send(Command::SetRules(rules, sender));
+        let landing = answer.await.map_err(|_| RuleError::Closed)??;
+        landing.await.map_err(|_| RuleError::Closed)
+    }
+
+    /// Tells that the process of `target` was started or is gone. Started: its paths open as soon
+    /// as it listens. Gone: its paths refuse dials from now on.
+    pub fn set_running(&self, target: NodeId, running: bool) {
+        self.send(Command::SetRunning(target, running));
+    }
+
+    /// What crossed each link so far.
+    ///
+    /// # Errors
+    /// If the links are closed.
+    pub async fn counters(&self) -> Result<BTreeMap<LinkId, Counters>, RuleError> {
+        let (sender, answer) = oneshot::channel();
+        self.send(Command::Counters(sender));
+        answer.await.map_err(|_| RuleError::Closed)
+    }
+
+    /// A command to a thread that is gone is answered by its dropped sender.
+    fn send(&self, command: Command) {
+        if let Some(commands) = &self.commands {
+            let _ = commands.send(command);
+        }
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was already printed by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The owner of all paths, on the links thread.
+struct Hub {
+    board: Rc<Board>,
+    probe: Rc<RefCell<ListenProbe>>,
+    paths: BTreeMap<SocketAddr, (Rc<PathState>, AbortHandle)>,
+    running: BTreeMap<NodeId, bool>,
+}
+
+impl Hub {
+    fn new(seed: Seed) -> Self {
+        Self {
+            board: Board::new(seed),
+            probe: Rc::default(),
+            paths: BTreeMap::new(),
+            running: BTreeMap::new(),
+        }
+    }
+
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+        while let Some(command) = inbox.recv().await {
+            self.obey(command);
+        }
+    }
+
+    /// Answers go to senders whose receiver may have lost interest: that is no error.
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Open(path, answer) => {
+                let _ = answer.send(self.open(path));
+            }
+            Command::Close(address) => {
+                if let Some((_, gate)) = self.paths.remove(&address) {
+                    gate.abort();
+                }
+            }
+            Command::SetRules(rules, answer) => {
+                let _ = answer.send(self.set_rules(&rules));
+            }
+            Command::SetRunning(target, running) => {
+                self.running.insert(target, running);
+                for (state, _) in self.paths.values() {
+                    if state.path.target == target {
+                        state.set_running(running);
+                    }
+                }
+            }
+            Command::Counters(answer) => {
+                let _ = answer.send(self.board.counters());
+            }
+        }
+    }
+
+    fn open(&mut self, path: Path) -> io::Result<SocketAddr> {
+        let state = Rc::new(PathState::new(path));
+        state.set_running(self.running.get(&path.target).copied().unwrap_or(false));
+        let (gate, address) = Gate::new(&self.board, &self.probe, &state)?;
+        let task = tokio::task::spawn_local(gate.serve());
+        self.paths.insert(address, (state, task.abort_handle()));
+        Ok(address)
+    }
+
+    fn set_rules(&self, rules: &BTreeMap<LinkId, Vec<Rule>>) -> Result<Landing, RuleError> {
+        for (link, rule) in rules
+            .iter()
+            .flat_map(|(l, rules)| rules.iter().map(move |r| (l, r)))
+        {
+            self.check(*link, rule)?;
+        }
+        let (sender, landing) = oneshot::channel();
+        self.board.publish(rules, sender);
+        Ok(landing)
+    }
+
+    fn check(&self, link: LinkId, rule: &Rule) -> Result<(), RuleError> {
+        let Rule::Drop { loss, layer } = *rule else {
+            return Ok(());
+        };
+        if !(0.0..=1.0).contains(&loss) {
+            return Err(RuleError::NotAProbability { link, loss });
+        }
+        let is_opaque = |state: &PathState| {
+            state.path.framing == Framing::Opaque
+                && (state.link() == link || state.link().reversed() == link)
+        };
+        if layer == DropLayer::Frame && self.paths.values().any(|(state, _)| is_opaque(state)) {
+            return Err(RuleError::NotFramed(link));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! Words of the plan language that mean something but cannot be done yet. They are refused as
+//! such, so that nobody looks for a spelling mistake.
+
+/// Verbs.
+pub(super) const VERBS: &[&str] = &[
+    "stutter",
+    "fd_limit",
+    "duplicate",
+    "reorder",
+    "corrupt",
+    "throttle",
+    "reset",
+    "half_open",
+    "clock",
+    "disk",
+    "file",
+    "squeeze",
+    "member",
+    "call",
+    "failpoint",
+    "exec",
+    "parallel",
+    "random",
+];
+
+/// Systems.
+pub(super) const SYSTEMS: &[&str] = &["zookeeper", "etcd", "redis", "command"];
+
+/// Kinds of workload.
+pub(super) const WORKLOADS: &[&str] = &["append", "set", "queue", "counter", "kv"];
+
+/// Keys, by the verb or section that they stand in.
+const KEYS: &[(&str, &[&str])] = &[
+    ("power_off", &["lose_unsynced"]),
+    ("cut", &["rate"]),
+    ("drop", &["rate", "correlation", "burst", "dist"]),
+    ("delay", &["dist", "rate", "correlation", "layer"]),
+    ("cluster", &["dir"]),
+    ("wait_for", &["event", "log"]),
+];
+
+/// Words as values: layers, policies, states.
+const WORDS: &[&str] = &["packet", "corrupt", "stop", "freeze", "always"];
+
+/// Whether this key of this verb or section is one of the language.
+pub(super) fn key(owner: &str, key: &str) -> bool {
+    let mut tables = KEYS.iter().filter(|(name, _)| *name == owner);
+    tables.any(|(_, keys)| keys.contains(&key))
+}
+
+/// Whether this word is one of the language, where a fixed set of words is expected.
+pub(super) fn word(word: &str) -> bool {
+    WORDS.contains(&word)
+}

@@ -1,0 +1,146 @@
+//! From the tree to a `wait_for`: which state, of which nodes, for how long.
+
+use serde::Deserialize;
+
+use super::diagnostic::Diagnostic;
+use super::document::{Entry, Kind};
+use super::read_steps::StepReader;
+use super::steps::{Action, Awaited, Otherwise, State, WaitFor};
+use crate::clock::Nanos;
+use crate::fault::{Selector, Span};
+
+const MAX_OPERATIONS: u64 = 1_000_000_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WaitForKeys {
+    state: Option<StateWord>,
+    ops: Option<u64>,
+    node: Option<Selector>,
+    by: Option<u64>,
+    timeout: Option<Span>,
+    #[serde(rename = "else")]
+    otherwise: Option<OtherwiseWord>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StateWord {
+    Steady,
+    Served,
+    Leader,
+    NoLeader,
+    Synced,
+    Converged,
+    Behind,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OtherwiseWord {
+    Fail,
+    Skip,
+    GoOn,
+}
+
+impl StepReader<'_> {
+    pub(super) fn wait_for(&mut self, entry: &Entry) -> Option<Action> {
+        if let Kind::Text(state) = &entry.value.kind {
+            let help = format!("write `wait_for: {{state: {state}, timeout: 30s}}`");
+            self.reader.report(
+                Diagnostic::error(entry.key_span.clone(), "`wait_for` needs a `timeout`")
+                    .help(help),
+            );
+            return None;
+        }
+        let value = &entry.value;
+        let keys: WaitForKeys = self.reader.read("wait_for", value)?;
+        if let Some(node) = &keys.node {
+            self.check_selector(node, value);
+        }
+        let what = self.awaited(&keys, entry);
+        let timeout = if keys.timeout.is_some() {
+            self.reader
+                .positive("timeout", keys.timeout, Nanos::ZERO, value)
+        } else {
+            self.reader.report(
+                Diagnostic::error(entry.key_span.clone(), "`wait_for` needs a `timeout`")
+                    .help("a run must end: add for example `timeout: 30s`"),
+            );
+            None
+        };
+        if matches!(what, Some(Awaited::State(State::Steady | State::Converged))) {
+            self.warn_of_open_faults(entry);
+        }
+        Some(Action::WaitFor(WaitFor {
+            what: what?,
+            node: keys.node,
+            by: keys.by.unwrap_or(1),
+            timeout: timeout?,
+            otherwise: match keys.otherwise {
+                None | Some(OtherwiseWord::Fail) => Otherwise::Fail,
+                Some(OtherwiseWord::Skip) => Otherwise::Skip,
+                Some(OtherwiseWord::GoOn) => Otherwise::GoOn,
+            },
+        }))
+    }
+
+    fn awaited(&mut self, keys: &WaitForKeys, entry: &Entry) -> Option<Awaited> {
+        let value = &entry.value;
+        let what = match (&keys.state, keys.ops) {
+            (Some(state), None) => Awaited::State(match state {
+                StateWord::Steady => State::Steady,
+                StateWord::Served => State::Served,
+                StateWord::Leader => State::Leader,
+                StateWord::NoLeader => State::NoLeader,
+                StateWord::Synced => State::Synced,
+                StateWord::Converged => State::Converged,
+                StateWord::Behind => State::Behind,
+            }),
+            (None, Some(count)) => {
+                let count = self.reader.bounded("ops", count, MAX_OPERATIONS, value)?;
+                Awaited::Operations(count)
+            }
+            (Some(_), Some(_)) => {
+                let message = "`state` does not go with `ops`";
+                self.refuse_key(entry, message, "wait for one, then for the other");
+                return None;
+            }
+            (None, None) => {
+                let message = "`wait_for` does not say for what";
+                self.refuse_key(entry, message, "add `state: steady` or `ops: 1000`");
+                return None;
+            }
+        };
+        let of_nodes = matches!(what, Awaited::State(State::Synced | State::Behind));
+        if keys.node.is_some() && !of_nodes {
+            self.refuse_key(
+                entry,
+                "`node` goes with `state: synced` and `state: behind` only",
+                "this state is one of the whole cluster: take `node` out",
+            );
+        }
+        if what == Awaited::State(State::Behind) && keys.node.is_none() {
+            let message = "`state: behind` needs the `node` that lags";
+            self.refuse_key(entry, message, "for example `node: $victim`");
+        }
+        if keys.by.is_some() && what != Awaited::State(State::Behind) {
+            let message = "`by` goes with `state: behind` only";
+            self.refuse_key(entry, message, "take `by` out");
+        }
+        Some(what)
+    }
+
+    fn warn_of_open_faults(&mut self, entry: &Entry) {
+        let Some(open) = self.scope.still_open().first() else {
+            return;
+        };
+        let warning = Diagnostic::warning(
+            entry.key_span.clone(),
+            format!("this waits in vain while the `{}` is in force", open.verb),
+        )
+        .also(open.place.clone(), "still in force")
+        .help("end the fault first: `start`, `resume`, `heal`, or `for:`");
+        self.reader.report(warning);
+    }
+}

@@ -1,0 +1,168 @@
+//! Steps: what the conductor executes, in order.
+
+use crate::clock::Nanos;
+use crate::fault::{DurationSpec, FaultSpec, Selector};
+
+/// One step with its place in the plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// For example `steps[0].repeat.steps[2]`.
+    pub path: String,
+    /// Its line in the plan, from 1.
+    pub line: usize,
+    /// What it does.
+    pub action: Action,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Put a fault in force.
+    Fault {
+        /// Which.
+        fault: FaultSpec,
+        /// Heal it after this long; the step then ends when it has healed. `None`: the step ends
+        /// when it has landed, and it stays in force until a `heal`, `start` or `resume`.
+        for_: Option<DurationSpec>,
+        /// `as:` names the fault (`heal: name`) and the nodes that it chose (`$name`).
+        name: Option<String>,
+    },
+    /// End every Down and Paused line of these nodes in the ledger.
+    Start {
+        /// Which nodes.
+        node: Selector,
+    },
+    /// Stop these nodes in an orderly way and start them again, together.
+    Restart {
+        /// Which nodes.
+        node: Selector,
+        /// SIGKILL follows SIGTERM after this.
+        grace: Nanos,
+    },
+    /// End every Paused and Down line of these nodes in the ledger.
+    Resume {
+        /// Which nodes.
+        node: Selector,
+    },
+    /// Heal faults.
+    Heal(Healed),
+    /// Let time pass.
+    Wait(DurationSpec),
+    /// Wait until something holds.
+    WaitFor(WaitFor),
+    /// Do steps several times.
+    Repeat(Repeat),
+    /// Do steps once for each node.
+    Each(Each),
+    /// Write a text into the record.
+    Mark(String),
+}
+
+/// Which faults a `heal` ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Healed {
+    /// `all`: everything in force.
+    All,
+    /// The fault that was named `as:` this.
+    Named(String),
+}
+
+/// Wait until something holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WaitFor {
+    /// What must hold.
+    pub what: Awaited,
+    /// Of which nodes (`synced`, `behind`); `None` = all voters.
+    pub node: Option<Selector>,
+    /// `behind`: by at least this many entries.
+    pub by: u64,
+    /// How long to wait at most.
+    pub timeout: Nanos,
+    /// What if it does not come to hold.
+    pub otherwise: Otherwise,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// A state of the cluster.
+    State(State),
+    /// This many more operations completed since the step began.
+    Operations(u64),
+}
+
+/// A state of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// One leader, all voters synced, no fault in force, the last 20 probes of every node good.
+    Steady,
+    /// A write invoked after the last fault began has succeeded.
+    Served,
+    /// Somebody leads.
+    Leader,
+    /// Nobody leads.
+    NoLeader,
+    /// The nodes have applied at least what the leader had committed when the step began.
+    Synced,
+    /// All nodes hold the same state and nothing is in flight.
+    Converged,
+    /// The nodes lack at least `by` entries.
+    Behind,
+}
+
+/// What a `wait_for` does when its time is up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Otherwise {
+    /// `fail`: the trial ends as censored, and the liveness check fails.
+    #[default]
+    Fail,
+    /// `skip`: the trial ends as skipped.
+    Skip,
+    /// `go_on`: as if it held.
+    GoOn,
+}
+
+/// Do steps several times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Repeat {
+    /// How often.
+    pub rounds: Rounds,
+    /// Makes each round a trial of this name.
+    pub name: Option<String>,
+    /// The steps of a round. Never empty.
+    pub steps: Vec<Step>,
+}
+
+/// How often a `repeat` goes round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rounds {
+    /// This often, at least once.
+    Times(u32),
+    /// No new round begins after this long.
+    For(Nanos),
+}
+
+/// Do steps once for each node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Each {
+    /// Which nodes.
+    pub of: Selector,
+    /// In which order.
+    pub order: Order,
+    /// Within a round, `$name` is its node.
+    pub name: String,
+    /// The steps of a round. Never empty.
+    pub steps: Vec<Step>,
+}
+
+/// In which order `each` takes its nodes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// `given`: n1 first.
+    #[default]
+    Given,
+    /// `random`: drawn.
+    Random,
+    /// `leader_last`: given, but whoever leads when its turn comes goes to the end.
+    LeaderLast,
+}

@@ -1,0 +1,104 @@
+//! Plays the plan on a ready stage and brings it to its end: heal, converge, final states.
+
+use std::rc::Rc;
+
+use crate::clock::Nanos;
+use crate::history::EventKind;
+use crate::load::Load;
+
+use super::interrupt::First;
+use super::stage::Stage;
+use super::steps::{Break, Conductor};
+use super::{Request, SetupError, setup};
+
+/// How the recorded part of a run ended.
+pub(super) struct Ended {
+    /// When.
+    pub(super) at: Nanos,
+    /// The signal that interrupted it.
+    pub(super) signal: Option<u8>,
+    /// Added round-trip time of one proxied link.
+    pub(super) proxy_rtt_p50: Option<Nanos>,
+}
+
+/// Waits until the cluster is ready, runs load and steps, and ends everything.
+pub(super) async fn play(
+    stage: &Rc<Stage>,
+    request: &Request,
+    mut interrupted: First,
+) -> Result<Ended, SetupError> {
+    let proxy_rtt_p50 = setup::proxy_rtt(stage).await;
+    tokio::select! {
+        ready = setup::ready(stage, request) => ready?,
+        _ = interrupted.came() => {
+            stage.shut_down().await;
+            return Ok(Ended { at: stage.clock.now(), signal: interrupted.seen(), proxy_rtt_p50 });
+        }
+    }
+    stage.record(EventKind::Phase {
+        phase: "steps".to_owned(),
+    });
+    let mut conductor = Conductor::new(stage);
+    let broken = tokio::select! {
+        done = conductor.execute(&request.plan.steps) => done.err(),
+        _ = interrupted.came() => None,
+    };
+    if let Some(Break::Censored(reason) | Break::Skipped(reason)) = broken {
+        stage.warn(&format!("the plan broke off: {reason}"));
+    }
+    let signal = interrupted.seen();
+    stage.record(EventKind::Phase {
+        phase: "heal".to_owned(),
+    });
+    conductor.heal_all().await;
+    let limit = if signal.is_some() {
+        INTERRUPTED_LIMIT
+    } else {
+        RECOVERY_LIMIT
+    };
+    if stage.steady_within(limit).await {
+        stage.record(EventKind::Phase {
+            phase: "recovered".to_owned(),
+        });
+    } else {
+        stage.warn(&format!(
+            "after the last fault the cluster was not steady within {limit} ({})",
+            stage.describe()
+        ));
+    }
+    end(stage).await;
+    Ok(Ended {
+        at: stage.clock.now(),
+        signal,
+        proxy_rtt_p50,
+    })
+}
+
+/// Ends the load, reads the final states, ends the nodes.
+async fn end(stage: &Stage) {
+    stage.record(EventKind::Phase {
+        phase: "drain".to_owned(),
+    });
+    let load: Option<Load> = stage.load.borrow_mut().take();
+    if let Some(load) = load {
+        load.stop().await;
+    }
+    stage.record(EventKind::Phase {
+        phase: "final_reads".to_owned(),
+    });
+    let deadline = stage.clock.now() + CONVERGENCE_LIMIT;
+    stage.registers().read_all(&stage.direct, deadline).await;
+    stage.record(EventKind::Phase {
+        phase: "end".to_owned(),
+    });
+    stage.shut_down().await;
+}
+
+/// After the last fault has ended, the cluster has so long to become steady.
+const RECOVERY_LIMIT: Nanos = Nanos::from_secs(30);
+
+/// Who interrupts does not want to wait.
+const INTERRUPTED_LIMIT: Nanos = Nanos::from_secs(3);
+
+/// Without load, a healthy cluster agrees within milliseconds.
+const CONVERGENCE_LIMIT: Nanos = Nanos::from_secs(10);

@@ -1,0 +1,419 @@
+//! Judging: from the files of a run to its record. The same for a run that has just ended, for
+//! `chaos check RUN` and for `chaos report RUN`.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use crate::check::linearizable::{self, Budget, Linearizability};
+use crate::check::{
+    CheckResult, Class, Evidence, converged, lost_writes, split_brain_writes, stale_reads,
+};
+use crate::clock::{Nanos, RunClock};
+use crate::exit::Exit;
+use crate::history::{Event, EventKind, History, Outcome, TrialOutcome, Value};
+use crate::id::NodeId;
+use crate::measure::{
+    self, Assertion, AssertionError, Context, Judgement, Measurements, Predicate, Predicates,
+    evaluate, measure,
+};
+use crate::model::Register;
+use crate::results::{FolderError, PlanFacts, RunFacts, RunFolder, RunRecord, StoredRun};
+use crate::verdict::Verdict;
+
+/// Why the files of a run cannot be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// A file is missing or cannot be read.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// An assertion is not understood by this version.
+    #[error("`{text}`: {}", error.message)]
+    Assertion {
+        /// As written.
+        text: String,
+        /// What is wrong.
+        error: AssertionError,
+    },
+}
+
+/// Judges a run from its folder.
+///
+/// # Errors
+/// If a file is missing or damaged.
+pub fn judge(folder: &RunFolder) -> Result<RunRecord, JudgeError> {
+    let StoredRun {
+        facts,
+        history,
+        events,
+        ..
+    } = folder.load()?;
+    let context = context(&facts.plan);
+    let measurements = measure(&history, &events, &context);
+    let linear = linearizability(&history);
+    let predicates = predicates(&linear, &history, &events, facts.plan.nodes);
+    let mut checks = expectations(&facts, &measurements, &predicates)?;
+    checks.extend(assumptions(&facts, &history, &events));
+    let (verdict, exit) = conclude(&checks, facts.interrupted);
+    let last = events
+        .iter()
+        .map(|event| event.time)
+        .max()
+        .unwrap_or_default();
+    let mut environment = facts.environment;
+    environment.harness_lag_p99 = lag(&events);
+    Ok(RunRecord {
+        run_id: folder.run_id().to_owned(),
+        folder: folder.path().display().to_string(),
+        plan: facts.plan,
+        verdict,
+        exit,
+        duration: facts.ended.unwrap_or(last),
+        checks,
+        evidence: linear.evidence,
+        measurements,
+        history,
+        events,
+        environment,
+        reproduce: facts.reproduce,
+    })
+}
+
+/// Judges the linearizability of any register history.
+#[must_use]
+pub fn judge_history(history: &History) -> (CheckResult, Option<Evidence>) {
+    let linear = linearizability(history);
+    (linear.result(), linear.evidence)
+}
+
+/// What the measures need to know of the plan.
+pub(super) fn context(plan: &PlanFacts) -> Context {
+    let voters = NodeId::all(plan.nodes).collect();
+    Context::new(voters, plan.probe_every, plan.probe_deadline)
+}
+
+fn linearizability(history: &History) -> Linearizability {
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let clock = RunClock::start();
+    let is_over = move || clock.now() > CHECK_LIMIT;
+    let budget = Budget {
+        is_over: &is_over,
+        ..Budget::without_clock(threads)
+    };
+    linearizable::check(history, &Register::default(), &budget)
+}
+
+/// What the checkers concluded, for the assertions to use.
+fn predicates(
+    linear: &Linearizability,
+    history: &History,
+    events: &[Event],
+    nodes: u8,
+) -> Predicates {
+    let mut predicates = BTreeMap::new();
+    let mut add = |name: &str, result: CheckResult, count: Option<u64>| {
+        let CheckResult {
+            verdict,
+            measured,
+            reason,
+            ..
+        } = result;
+        predicates.insert(
+            name.to_owned(),
+            Predicate {
+                verdict,
+                measured,
+                reason,
+                count,
+            },
+        );
+    };
+    add("linearizable", linear.result(), None);
+    add("converged", converged(events, nodes).result(), None);
+    let durability = lost_writes(history, events, nodes);
+    add(
+        "lost_writes",
+        durability.result(),
+        Some(durability.lost.len() as u64),
+    );
+    let stale = stale_reads(history, Value::NIL);
+    add(
+        "stale_reads",
+        stale.result(),
+        Some(stale.stale.len() as u64),
+    );
+    let split = split_brain_writes(history, events, &durability);
+    add(
+        "split_brain_writes",
+        split.result(),
+        Some(split.writes.len() as u64),
+    );
+    add("recovered", recovered(events), None);
+    predicates
+}
+
+/// Whether the cluster became steady after the last fault.
+fn recovered(events: &[Event]) -> CheckResult {
+    let at = |name: &str| {
+        let mut phases = events.iter().filter_map(|event| match &event.kind {
+            EventKind::Phase { phase } if phase == name => Some(event.time),
+            _ => None,
+        });
+        phases.next()
+    };
+    let (verdict, measured, reason) = match (at("heal"), at("recovered")) {
+        (Some(heal), Some(steady)) => {
+            let measured = format!("steady {} after the last heal", steady.since(heal));
+            (Verdict::Pass, measured, "")
+        }
+        (Some(_), None) => (
+            Verdict::Fail,
+            String::new(),
+            "the cluster was not steady again at the end",
+        ),
+        (None, _) => (
+            Verdict::Unknown,
+            String::new(),
+            "the run did not reach its end",
+        ),
+    };
+    let class = Class::Objective;
+    let (name, limit) = ("recovered".to_owned(), String::new());
+    CheckResult {
+        name,
+        class,
+        verdict,
+        limit,
+        measured,
+        reason: reason.to_owned(),
+    }
+}
+
+fn expectations(
+    facts: &RunFacts,
+    measurements: &Measurements,
+    predicates: &Predicates,
+) -> Result<Vec<CheckResult>, JudgeError> {
+    facts
+        .expect
+        .iter()
+        .map(|text| {
+            let assertion = Assertion::parse(text).map_err(|error| JudgeError::Assertion {
+                text: text.clone(),
+                error,
+            })?;
+            Ok(result_of(evaluate(&assertion, measurements, predicates)))
+        })
+        .collect()
+}
+
+fn result_of(judgement: Judgement) -> CheckResult {
+    CheckResult {
+        name: judgement.name,
+        class: match judgement.class {
+            measure::Class::Safety => Class::Safety,
+            measure::Class::Objective => Class::Objective,
+        },
+        verdict: judgement.verdict,
+        limit: judgement.limit,
+        measured: judgement.measured,
+        reason: judgement.reason,
+    }
+}
+
+/// What a meaningful run needs, whatever the plan expects.
+fn assumptions(facts: &RunFacts, history: &History, events: &[Event]) -> Vec<CheckResult> {
+    let mut checks = vec![faults_verified(history, events), load_was_there(history)];
+    checks.push(waits_in_time(events));
+    checks.push(nobody_died_unasked(events));
+    if facts.ended.is_none() {
+        let reason = "the run has not ended, or the harness died".to_owned();
+        checks.push(check(
+            "run completed",
+            Class::Assumption,
+            Err((Verdict::Unknown, reason)),
+        ));
+    }
+    checks
+}
+
+fn faults_verified(history: &History, events: &[Event]) -> CheckResult {
+    let (mut asked, mut landed, mut missed) = (0, Vec::new(), Vec::new());
+    for event in events {
+        match &event.kind {
+            EventKind::FaultAsked(_) => asked += 1,
+            EventKind::FaultLanded { fault } => landed.push((*fault, event.time)),
+            EventKind::FaultMissed { fault, reason } => missed.push(format!("{fault}: {reason}")),
+            _ => {}
+        }
+    }
+    let mut windows: Vec<(Nanos, Nanos)> = Vec::new();
+    for (fault, from) in &landed {
+        let healed = events.iter().find_map(|event| match &event.kind {
+            EventKind::FaultHealed { fault: healed } if healed == fault => Some(event.time),
+            _ => None,
+        });
+        windows.push((*from, healed.unwrap_or(Nanos::MAX)));
+    }
+    let within = |time: Nanos| {
+        windows
+            .iter()
+            .any(|(from, to)| (*from..*to).contains(&time))
+    };
+    let operations = history
+        .operations
+        .iter()
+        .filter(|op| within(op.invoked))
+        .count();
+    let measured = format!(
+        "{} of {asked} landed, {operations} ops in their windows",
+        landed.len()
+    );
+    let done = if landed.len() < asked {
+        Err((
+            Verdict::Unknown,
+            format!("{measured}; {}", missed.join("; ")),
+        ))
+    } else if asked > 0 && operations == 0 {
+        Err((
+            Verdict::Unknown,
+            format!("{measured}: nothing was tried while a fault was in force"),
+        ))
+    } else {
+        Ok(measured)
+    };
+    check("faults verified", Class::Assumption, done)
+}
+
+fn load_was_there(history: &History) -> CheckResult {
+    let [ok, fail, info] = history.outcomes();
+    let updates = history
+        .operations
+        .iter()
+        .filter(|op| op.is_acknowledged_update())
+        .count();
+    let reads = history
+        .operations
+        .iter()
+        .filter(|op| op.outcome == Outcome::Ok && !op.action.is_update())
+        .count();
+    let measured = format!("{ok} ok, {fail} fail, {info} info");
+    let done = if ok < LOAD_MIN || updates == 0 {
+        Err((
+            Verdict::Unknown,
+            format!("{updates} updates and {reads} reads succeeded: too few to say anything"),
+        ))
+    } else {
+        Ok(measured)
+    };
+    check("load", Class::Assumption, done)
+}
+
+fn waits_in_time(events: &[Event]) -> CheckResult {
+    let mut reasons = Vec::new();
+    let mut skipped = Vec::new();
+    let mut trials = 0;
+    for event in events {
+        match &event.kind {
+            EventKind::WaitExpired { reason, .. } => reasons.push(reason.clone()),
+            EventKind::TrialEnd {
+                trial,
+                outcome,
+                reason,
+            } => {
+                trials += 1;
+                if *outcome == TrialOutcome::Skipped {
+                    skipped.push(format!("{trial} skipped: {reason}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    let done = match (reasons.first(), skipped.first()) {
+        (Some(first), _) => Err((
+            Verdict::Fail,
+            format!("{} waits ran out; first: {first}", reasons.len()),
+        )),
+        (None, Some(first)) => Err((
+            Verdict::Unknown,
+            format!("{} of {trials} trials: {first}", skipped.len()),
+        )),
+        (None, None) => Ok(format!("{trials} trials completed")),
+    };
+    check("liveness", Class::Objective, done)
+}
+
+fn nobody_died_unasked(events: &[Event]) -> CheckResult {
+    let died: Vec<String> = events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::ProcessExited {
+                node,
+                status,
+                asked: false,
+            } => Some(format!(
+                "{node} at {:.1} s ({status:?})",
+                event.time.as_secs_f64()
+            )),
+            _ => None,
+        })
+        .collect();
+    let done = if died.is_empty() {
+        Ok("every exit was asked for".to_owned())
+    } else {
+        Err((Verdict::Fail, died.join(", ")))
+    };
+    check("no node died unasked", Class::Objective, done)
+}
+
+fn check(name: &str, class: Class, done: Result<String, (Verdict, String)>) -> CheckResult {
+    let (verdict, measured, reason) = match done {
+        Ok(measured) => (Verdict::Pass, measured, String::new()),
+        Err((verdict, reason)) => (verdict, String::new(), reason),
+    };
+    CheckResult {
+        name: name.to_owned(),
+        class,
+        verdict,
+        limit: String::new(),
+        measured,
+        reason,
+    }
+}
+
+/// The worst verdict and the exit code. An interruption is told by the exit code, unless a
+/// violation was found before it.
+fn conclude(checks: &[CheckResult], interrupted: Option<u8>) -> (Verdict, Exit) {
+    let worst = |class: Class| {
+        let verdicts = checks
+            .iter()
+            .filter(|check| check.class == class)
+            .map(|c| c.verdict);
+        verdicts.fold(Verdict::Pass, Verdict::merge)
+    };
+    let safety = worst(Class::Safety);
+    let others = worst(Class::Objective).merge(worst(Class::Assumption));
+    let exit = match (safety, interrupted) {
+        (Verdict::Fail, _) | (_, None) => Exit::of(safety, others),
+        (_, Some(15)) => Exit::Terminated,
+        (_, Some(_)) => Exit::Interrupted,
+    };
+    (safety.merge(others), exit)
+}
+
+/// The harness lag over the run, 99th percentile.
+fn lag(events: &[Event]) -> Option<Nanos> {
+    let late = events.iter().filter_map(|event| match &event.kind {
+        EventKind::Lag { late } => Some(*late),
+        _ => None,
+    });
+    let mut samples: Vec<Nanos> = late.collect();
+    samples.sort_unstable();
+    let at = samples.len().saturating_sub(1) * 99 / 100;
+    samples.get(at).copied()
+}
+
+/// The check of a run's history takes milliseconds; an adversarial one is given up after this.
+const CHECK_LIMIT: Nanos = Nanos::from_secs(60);
+
+/// Fewer successful operations than this prove nothing.
+const LOAD_MIN: usize = 10;

@@ -1,0 +1,398 @@
+//! The conductor: executes the steps of a plan one after another.
+//!
+//! Role words are resolved when their step comes. A fault is written to the ledger before it is
+//! put in force, and recorded with the times at which it was asked and confirmed. Whatever a trial
+//! leaves in force when it breaks off is healed before the next one.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::clock::Nanos;
+use crate::cluster::{self, ClusterError, ClusterView, Effect, Ending, Missed};
+use crate::fault::{Bindings, Chosen, DurationSpec, FaultSpec, Selector, Unresolved};
+use crate::history::{EventKind, FaultAsked, Tag, TrialOutcome};
+use crate::id::{FaultId, NodeId, TrialId};
+use crate::link::Rule;
+use crate::plan::{Action, Each, Healed, Order, Repeat, Rounds, Step};
+use crate::seed::Stream;
+
+use super::stage::Stage;
+
+/// Why steps did not go on to their end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Break {
+    /// A wait ran out: the trial (or the run) never got where it should.
+    Censored(String),
+    /// It could not be tried.
+    Skipped(String),
+}
+
+/// Executes one plan on one stage.
+pub(super) struct Conductor<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) stream: Stream,
+    pub(super) bindings: Bindings,
+    /// Faults by their `as:` names.
+    names: BTreeMap<String, FaultId>,
+    faults: u32,
+    trials: u32,
+    trial: Option<TrialId>,
+    /// The origin of the last fault: what `served` counts from.
+    pub(super) last_fault: Nanos,
+}
+
+type Done<'a> = Pin<Box<dyn Future<Output = Result<(), Break>> + 'a>>;
+
+impl<'a> Conductor<'a> {
+    pub(super) fn new(stage: &'a Stage) -> Self {
+        Self {
+            stage,
+            stream: stage.seed.stream("schedule"),
+            bindings: Bindings::default(),
+            names: BTreeMap::new(),
+            faults: 0,
+            trials: 0,
+            trial: None,
+            last_fault: Nanos::ZERO,
+        }
+    }
+
+    /// Executes steps in order until one breaks off.
+    pub(super) fn execute<'b>(&'b mut self, steps: &'b [Step]) -> Done<'b> {
+        Box::pin(async move {
+            for step in steps {
+                self.step(step).await?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<(), Break> {
+        match &step.action {
+            Action::Fault { fault, for_, name } => {
+                self.fault(fault, for_.as_ref(), name.as_deref()).await
+            }
+            Action::Start { node } => {
+                for node in self.resolve(node).await? {
+                    self.start(node).await;
+                }
+                Ok(())
+            }
+            Action::Resume { node } => {
+                for node in self.resolve(node).await? {
+                    self.resume(node).await;
+                }
+                Ok(())
+            }
+            Action::Restart { node, grace } => self.restart(node, *grace).await,
+            Action::Heal(Healed::All) => {
+                self.heal_all().await;
+                Ok(())
+            }
+            Action::Heal(Healed::Named(name)) => {
+                if let Some(fault) = self.names.get(name).copied() {
+                    self.end(fault).await;
+                }
+                Ok(())
+            }
+            Action::Wait(duration) => {
+                let duration = duration.draw(&mut self.stream);
+                self.stage.pass(duration).await;
+                Ok(())
+            }
+            Action::WaitFor(wait) => self.wait_for(wait, &step.path).await,
+            Action::Repeat(repeat) => self.repeat(repeat).await,
+            Action::Each(each) => self.each(each).await,
+            Action::Mark(text) => {
+                self.stage.record(EventKind::Mark { text: text.clone() });
+                Ok(())
+            }
+        }
+    }
+
+    /// Injects a fault; with `for_`, also waits and heals it.
+    async fn fault(
+        &mut self,
+        fault: &FaultSpec,
+        for_: Option<&DurationSpec>,
+        name: Option<&str>,
+    ) -> Result<(), Break> {
+        let chosen = self
+            .when_resolved(|conductor, view| {
+                fault
+                    .as_dyn()
+                    .effects(view, &mut conductor.stream, &conductor.bindings)
+            })
+            .await?;
+        let id = self.inject(fault.name(), &chosen).await;
+        if let Some(name) = name {
+            self.names.insert(name.to_owned(), id);
+            self.bindings.bind(name, &chosen.nodes);
+        }
+        if let Some(duration) = for_ {
+            let duration = duration.draw(&mut self.stream);
+            self.stage.pass(duration).await;
+            self.end(id).await;
+        }
+        Ok(())
+    }
+
+    async fn restart(&mut self, node: &Selector, grace: Nanos) -> Result<(), Break> {
+        let nodes = self.resolve(node).await?;
+        let leader = self.stage.view().leader();
+        let names: Vec<String> = nodes.iter().map(NodeId::to_string).collect();
+        let how = Ending::Terminate { grace };
+        let chosen = Chosen {
+            effects: nodes
+                .iter()
+                .map(|node| Effect::Down { node: *node, how })
+                .collect(),
+            label: format!("restart {}", names.join(",")),
+            on_leader: leader.is_some_and(|leader| nodes.contains(&leader)),
+            nodes: nodes.clone(),
+        };
+        self.inject("restart", &chosen).await;
+        for node in nodes {
+            self.start(node).await;
+        }
+        Ok(())
+    }
+
+    /// Puts effects in force and records what became of that.
+    async fn inject(&mut self, verb: &str, chosen: &Chosen) -> FaultId {
+        self.faults += 1;
+        let id = FaultId(self.faults);
+        let stage = self.stage;
+        let landing = match stage.cluster().await {
+            Some(mut cluster) => cluster.begin(id, chosen.effects.clone()).await,
+            None => Err(Missed {
+                asked_at: stage.clock.now(),
+                reason: "the cluster was shut down".to_owned(),
+            }),
+        };
+        let is_process_fault = chosen
+            .effects
+            .iter()
+            .any(|effect| !matches!(effect, Effect::Link { .. }));
+        let asked = FaultAsked {
+            fault: id,
+            trial: self.trial,
+            verb: verb.to_owned(),
+            label: chosen.label.clone(),
+            nodes: chosen.nodes.clone(),
+            on_leader: chosen.on_leader,
+            effects: chosen.effects.iter().map(tag).collect(),
+        };
+        let line_tag = self
+            .trial
+            .map_or_else(|| id.to_string(), |trial| trial.to_string());
+        match landing {
+            Ok(landing) => {
+                stage.record_at(landing.asked_at, EventKind::FaultAsked(asked));
+                stage.record_at(landing.landed_at, EventKind::FaultLanded { fault: id });
+                self.last_fault = if is_process_fault {
+                    landing.asked_at
+                } else {
+                    landing.landed_at
+                };
+                let lag = landing.landed_at.since(landing.asked_at);
+                stage.tell_fault(landing.asked_at, &line_tag, &chosen.label, Some(lag));
+            }
+            Err(missed) => {
+                stage.record_at(missed.asked_at, EventKind::FaultAsked(asked));
+                let reason = missed.reason;
+                stage.record(EventKind::FaultMissed {
+                    fault: id,
+                    reason: reason.clone(),
+                });
+                self.last_fault = missed.asked_at;
+                stage.tell_fault(missed.asked_at, &line_tag, &chosen.label, None);
+                stage.tell_more(&reason);
+            }
+        }
+        id
+    }
+
+    async fn start(&self, node: NodeId) {
+        if let Some(mut cluster) = self.stage.cluster().await {
+            let healed = cluster.start_node(node).await;
+            drop(cluster);
+            self.record_healed(healed);
+        }
+    }
+
+    async fn resume(&self, node: NodeId) {
+        if let Some(mut cluster) = self.stage.cluster().await {
+            let healed = cluster.resume_node(node).await;
+            drop(cluster);
+            self.record_healed(healed);
+        }
+    }
+
+    async fn end(&self, fault: FaultId) {
+        if let Some(mut cluster) = self.stage.cluster().await {
+            let healed = cluster.end(fault).await;
+            drop(cluster);
+            self.record_healed(healed);
+        }
+    }
+
+    /// Ends every fault in force.
+    pub(super) async fn heal_all(&self) {
+        if let Some(mut cluster) = self.stage.cluster().await {
+            let healed = cluster.heal_all().await;
+            drop(cluster);
+            self.record_healed(healed);
+        }
+    }
+
+    fn record_healed(&self, healed: Result<cluster::Healed, ClusterError>) {
+        match healed {
+            Ok(healed) => {
+                for fault in healed.faults {
+                    self.stage
+                        .record_at(healed.at, EventKind::FaultHealed { fault });
+                }
+            }
+            Err(error) => self.stage.warn(&error.to_string()),
+        }
+    }
+
+    async fn repeat(&mut self, repeat: &Repeat) -> Result<(), Break> {
+        let began = self.stage.clock.now();
+        let mut round = 0;
+        loop {
+            let over = match repeat.rounds {
+                Rounds::Times(times) => round >= times,
+                Rounds::For(length) => self.stage.clock.now().since(began) >= length,
+            };
+            if over {
+                return Ok(());
+            }
+            round += 1;
+            match &repeat.name {
+                Some(name) => self.trial(name, &repeat.steps).await?,
+                None => self.execute(&repeat.steps).await?,
+            }
+        }
+    }
+
+    /// One round as a trial: when it breaks off, it is healed and the next one is tried, unless
+    /// the cluster does not come back at all.
+    async fn trial(&mut self, name: &str, steps: &[Step]) -> Result<(), Break> {
+        self.trials += 1;
+        let trial = TrialId(self.trials);
+        self.trial = Some(trial);
+        let began = self.stage.clock.now();
+        self.stage.record_at(
+            began,
+            EventKind::TrialBegin {
+                trial,
+                name: name.to_owned(),
+            },
+        );
+        let done = self.execute(steps).await;
+        let (outcome, reason) = match &done {
+            Ok(()) => (TrialOutcome::Completed, String::new()),
+            Err(Break::Censored(reason)) => (TrialOutcome::Censored, reason.clone()),
+            Err(Break::Skipped(reason)) => (TrialOutcome::Skipped, reason.clone()),
+        };
+        self.stage.record(EventKind::TrialEnd {
+            trial,
+            outcome,
+            reason: reason.clone(),
+        });
+        self.stage.tell_trial(trial, began);
+        self.trial = None;
+        if done.is_ok() {
+            return Ok(());
+        }
+        self.stage.tell_more(&reason);
+        self.heal_all().await;
+        if self.stage.steady_within(RECOVERY_LIMIT).await {
+            Ok(())
+        } else {
+            done
+        }
+    }
+
+    async fn each(&mut self, each: &Each) -> Result<(), Break> {
+        let mut nodes = self.resolve(&each.of).await?;
+        if each.order == Order::Random {
+            self.stream.shuffle(&mut nodes);
+        }
+        while !nodes.is_empty() {
+            let mut node = nodes.remove(0);
+            if each.order == Order::LeaderLast
+                && self.stage.view().leader() == Some(node)
+                && !nodes.is_empty()
+            {
+                nodes.push(node);
+                node = nodes.remove(0);
+            }
+            self.bindings.bind(&each.name, &[node]);
+            self.execute(&each.steps).await?;
+        }
+        Ok(())
+    }
+
+    /// The nodes that a selector means, as soon as it means any.
+    pub(super) async fn resolve(&mut self, selector: &Selector) -> Result<Vec<NodeId>, Break> {
+        self.when_resolved(|conductor, view| {
+            selector.resolve(view, &mut conductor.stream, &conductor.bindings)
+        })
+        .await
+    }
+
+    /// Tries until `choose` finds somebody, for at most [`RESOLVE_LIMIT`].
+    async fn when_resolved<T>(
+        &mut self,
+        mut choose: impl FnMut(&mut Self, &ClusterView) -> Result<T, Unresolved>,
+    ) -> Result<T, Break> {
+        let stage = self.stage;
+        let mut last = None;
+        let found = stage
+            .until(stage.clock.now() + RESOLVE_LIMIT, || {
+                match choose(self, &stage.view()) {
+                    Ok(found) => Some(found),
+                    Err(unresolved) => {
+                        last = Some(unresolved);
+                        None
+                    }
+                }
+            })
+            .await;
+        found.ok_or_else(|| {
+            let why = last.map_or_else(String::new, |unresolved| unresolved.to_string());
+            Break::Skipped(format!("{why}, for {RESOLVE_LIMIT}"))
+        })
+    }
+}
+
+/// An effect as the stream records it.
+fn tag(effect: &Effect) -> Tag {
+    match effect {
+        Effect::Down { node, .. } => Tag::Down(*node),
+        Effect::Paused(node) => Tag::Paused(*node),
+        Effect::Link { link, rule } => {
+            let (name, total) = match rule {
+                Rule::Cut => ("cut", true),
+                Rule::Drop { loss, .. } => ("drop", *loss >= 1.0),
+                Rule::Delay { .. } => ("delay", false),
+            };
+            Tag::Link {
+                from: link.from.to_string(),
+                to: link.to.to_string(),
+                rule: name.to_owned(),
+                total,
+            }
+        }
+    }
+}
+
+/// A role that nobody has for this long makes the trial skipped.
+const RESOLVE_LIMIT: Nanos = Nanos::from_secs(10);
+
+/// A cluster that is not steady this long after the end of a broken trial is given up.
+const RECOVERY_LIMIT: Nanos = Nanos::from_secs(20);

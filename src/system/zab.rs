@@ -1,0 +1,152 @@
+//! The bundled ZAB node: `chaos node …` as processes of their own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::zookeeper::{SessionOptions, ZkClient, monitor};
+use super::{Client, ConnectError, Launch, Layout, Status, System};
+use crate::id::NodeId;
+
+/// Sessions of load clients and probes end this long after their client vanished.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The driver of the bundled node.
+#[derive(Debug)]
+pub struct Zab {
+    executable: PathBuf,
+    linear: bool,
+    options: Vec<(String, String)>,
+}
+
+/// A setting of `cluster.config` that the bundled node does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the bundled node has no setting `{name}`: it has {known}")]
+pub struct UnknownSetting {
+    /// What was written.
+    pub name: String,
+    /// What there is.
+    pub known: String,
+}
+
+impl Zab {
+    /// Settings that `cluster.config` may carry, as `chaos node --help` explains them.
+    pub const SETTINGS: &'static [&'static str] = &[
+        "heartbeat",
+        "suspect_floor",
+        "suspect_cap",
+        "snapshot_every",
+    ];
+
+    /// A driver whose nodes are started as `executable node …`.
+    ///
+    /// # Errors
+    /// If `config` has a setting that the node does not know.
+    pub fn new(
+        executable: PathBuf,
+        linear: bool,
+        config: &BTreeMap<String, String>,
+    ) -> Result<Self, UnknownSetting> {
+        if let Some(name) = config
+            .keys()
+            .find(|n| !Self::SETTINGS.contains(&n.as_str()))
+        {
+            return Err(UnknownSetting {
+                name: name.clone(),
+                known: Self::SETTINGS.join(", "),
+            });
+        }
+        let options = config.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
+        Ok(Self {
+            executable,
+            linear,
+            options,
+        })
+    }
+}
+
+#[async_trait]
+impl System for Zab {
+    fn name(&self) -> &'static str {
+        "zab"
+    }
+
+    fn title(&self) -> &'static str {
+        "bundled zab"
+    }
+
+    fn launch(&self, node: NodeId, layout: &Layout) -> Launch {
+        let trace = layout.dir.join("trace.jsonl");
+        let peers: Vec<String> = layout
+            .peers
+            .iter()
+            .map(|(peer, addr)| format!("{}={addr}", peer.0))
+            .chain([format!("{}={}", node.0, layout.peer)])
+            .collect();
+        let mut args: Vec<String> = ["node", "--id"].map(str::to_owned).to_vec();
+        args.push(node.0.to_string());
+        for (flag, value) in [
+            ("--data", layout.dir.join("data").display().to_string()),
+            ("--client", layout.client.to_string()),
+            ("--listen", layout.peer.to_string()),
+            ("--peers", peers.join(",")),
+            (
+                "--reads",
+                if self.linear { "linear" } else { "local" }.to_owned(),
+            ),
+            ("--trace", trace.display().to_string()),
+        ] {
+            args.extend([flag.to_owned(), value]);
+        }
+        for (name, value) in &self.options {
+            args.extend([format!("--{}", name.replace('_', "-")), value.clone()]);
+        }
+        let program = layout
+            .program
+            .clone()
+            .unwrap_or_else(|| self.executable.clone());
+        Launch {
+            program,
+            args,
+            env: Vec::new(),
+            trace: Some(trace),
+        }
+    }
+
+    fn frames_peers(&self) -> bool {
+        true
+    }
+
+    async fn status(&self, addr: SocketAddr, timeout: Duration) -> Result<Status, ConnectError> {
+        let fields = monitor(addr, timeout).await?;
+        let number = |name: &str| -> Result<u64, ConnectError> {
+            let text = fields.get(name).map_or("", String::as_str);
+            text.parse()
+                .map_err(|_| ConnectError::Protocol(format!("mntr: {name} is `{text}`")))
+        };
+        let state = fields.get("zk_server_state").map_or("", String::as_str);
+        Ok(Status {
+            serving: matches!(state, "leader" | "follower" | "standalone"),
+            leads: matches!(state, "leader" | "standalone"),
+            epoch: number("chaos_epoch")?,
+            applied: number("chaos_applied_zxid")?,
+            committed: number("chaos_committed_zxid")?,
+            digest: fields.get("chaos_state_digest").cloned(),
+        })
+    }
+
+    async fn connect(
+        &self,
+        addr: SocketAddr,
+        timeout: Duration,
+    ) -> Result<Box<dyn Client>, ConnectError> {
+        let options = SessionOptions {
+            timeout: SESSION_TIMEOUT,
+            synced_reads: false,
+        };
+        Ok(Box::new(ZkClient::connect(addr, timeout, options).await?))
+    }
+}

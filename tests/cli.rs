@@ -1,0 +1,122 @@
+//! The command line as a user meets it: messages, exit codes, files. Through the public binary.
+
+#![expect(clippy::unwrap_used, reason = "a test helper may fail loudly")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn chaos(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_chaos"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("NO_COLOR", "1")
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_plan_with_a_typing_error_is_refused_with_place_and_help_and_nothing_is_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("typo.yaml");
+    std::fs::write(&plan, "version: 1\nname: typo\nsteps:\n  - kil: {node: leader}\n").unwrap();
+    let output = chaos(&["run", "typo.yaml"], folder.path());
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("typo.yaml:4:5"), "{stderr}");
+    assert!(stderr.contains("kill"), "{stderr}");
+    assert!(!folder.path().join("results").exists(), "nothing was started");
+}
+
+#[test]
+fn a_plan_that_is_not_there_is_a_usage_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = chaos(&["run", "missing.yaml"], folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("missing.yaml"));
+}
+
+#[test]
+fn an_unknown_command_is_a_usage_error_and_help_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(chaos(&["rum"], folder.path()).status.code(), Some(2));
+    let help = chaos(&["--help"], folder.path());
+    assert_eq!(help.status.code(), Some(0));
+    for command in ["run", "check", "report", "validate", "list"] {
+        assert!(text(&help.stdout).contains(command), "{command}");
+    }
+}
+
+#[test]
+fn a_results_folder_that_cannot_be_written_is_named_with_exit_5() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("p.yaml");
+    std::fs::write(&plan, "version: 1\nname: p\nsteps:\n  - wait: 1s\n").unwrap();
+    std::fs::write(folder.path().join("file"), "in the way").unwrap();
+    let output = chaos(&["run", "p.yaml", "--out", "file/results"], folder.path());
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{stderr}");
+    assert!(stderr.contains("file/results"), "{stderr}");
+}
+
+#[test]
+fn a_dry_run_shows_the_steps_and_starts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("p.yaml");
+    let steps = "  - kill: {node: n2, as: victim}\n  - start: {node: $victim}\n";
+    std::fs::write(&plan, format!("version: 1\nname: p\nsteps:\n{steps}")).unwrap();
+    let output = chaos(&["run", "p.yaml", "--dry-run"], folder.path());
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(stdout.contains("kill") && stdout.contains("n2"), "{stdout}");
+    assert!(!folder.path().join("results").exists());
+}
+
+#[test]
+fn a_history_is_judged_by_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |process: u32, kind: &str, f: &str, value: &str, time: u32| {
+        format!(
+            "{{\"process\":{process},\"type\":\"{kind}\",\"f\":\"{f}\",\"key\":\"x\",\"value\":{value},\"time\":{time}}}\n"
+        )
+    };
+    let write = line(1, "invoke", "write", "1", 1) + &line(1, "ok", "write", "1", 2);
+    let good = write.clone() + &line(2, "invoke", "read", "null", 3) + &line(2, "ok", "read", "1", 4);
+    let stale =
+        write + &line(2, "invoke", "read", "null", 3) + &line(2, "ok", "read", "null", 4);
+    std::fs::write(folder.path().join("good.jsonl"), good).unwrap();
+    std::fs::write(folder.path().join("stale.jsonl"), stale).unwrap();
+    std::fs::write(folder.path().join("broken.jsonl"), "{\"process\":1,\"type\":\"invok\"}\n")
+        .unwrap();
+    assert_eq!(chaos(&["check", "good.jsonl"], folder.path()).status.code(), Some(0));
+    let output = chaos(&["check", "stale.jsonl"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("FAIL"), "{}", text(&output.stdout));
+    let output = chaos(&["check", "broken.jsonl"], folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("broken.jsonl:1"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn lists_name_what_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let stdout = text(&chaos(&["list"], folder.path()).stdout);
+    for name in ["kill", "power_off", "zab", "register", "detect.first", "lost_writes"] {
+        assert!(stdout.contains(name), "{name} in {stdout}");
+    }
+    let runs = chaos(&["list", "runs"], folder.path());
+    assert!(text(&runs.stdout).contains("no runs in results"));
+    let report = chaos(&["report", "nothing"], folder.path());
+    assert_eq!(report.status.code(), Some(2));
+}
+
+#[test]
+fn every_plan_of_the_repository_is_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = chaos(&["validate", "plans", "plans/nightly"], root);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert_eq!(text(&output.stdout).matches(": valid").count(), 10, "{}", text(&output.stdout));
+}
