@@ -172,7 +172,9 @@ fn dots(svg: &mut Svg, points: &[Point], axis: TimeAxis, scale: LogAxis) {
     let last = points.partition_point(|point| time(point) <= axis.to);
     let inside = &points[first..last];
     let of = |outcome| inside.iter().filter(move |point| point.outcome == outcome);
-    svg.path(&marks(&of(Outcome::Ok), axis, scale, MAX_DOTS), ink::OK_DOT);
+    let size = if inside.len() < FEW { 3.2 } else { 2.2 };
+    let ok = format!(r#"{} stroke-width="{size}""#, ink::OK_DOT);
+    svg.path(&marks(&of(Outcome::Ok), axis, scale, MAX_DOTS), &ok);
     svg.path(
         &marks(&of(Outcome::Fail), axis, scale, MAX_DOTS / 4),
         ink::FAIL_DOT,
@@ -213,6 +215,8 @@ const LANE: f64 = 12.0;
 const MAX_CLOSE_UPS: usize = 8;
 /// Dots of one chart; with eight charts still below half a megabyte.
 const MAX_DOTS: usize = 3000;
+/// Fewer dots are drawn larger.
+const FEW: usize = 500;
 /// Question marks of one chart.
 const MAX_OPEN: usize = 40;
 const OPEN: &str =

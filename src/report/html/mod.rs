@@ -242,7 +242,10 @@ mod tests {
             pause,
             trial: Nanos::from_secs(secs),
         };
+        let mut isolated = sample::run(shape(6, 30_000, true, 8));
+        sample::isolate(&mut isolated);
         let runs = [
+            ("isolate", isolated),
             ("kill", sample::run(shape(10, 32_000, false, 4))),
             ("pause", sample::run(shape(6, 60_000, true, 8))),
             ("many", sample::run(shape(1000, 1_000_000, true, 4))),

@@ -432,7 +432,7 @@ impl State {
 const MANY: usize = 300;
 const HEIGHT: f64 = 18.0;
 const PITCH: f64 = 22.0;
-const CUT_INK: &str = r##"class="rc" fill="#8250df""##;
+const CUT_INK: &str = r##"class="rc" fill="#bf3989""##;
 const OUT_INK: &str = r##"class="ff" fill="#cf222e""##;
 const SERVED_INK: &str = r##"class="up" fill="#35a35a" fill-opacity=".45""##;
 
@@ -472,6 +472,30 @@ mod tests {
             assert_eq!(spans.last().unwrap().to, record.duration);
             assert!(spans.windows(2).all(|pair| pair[0].to == pair[1].from));
         }
+    }
+
+    #[test]
+    fn the_links_of_an_isolated_node_are_faulty_until_the_heal_and_it_goes_on_leading() {
+        let shape = sample::Shape {
+            trials: 2,
+            operations: 10,
+            pause: true,
+            trial: Nanos::from_secs(3),
+        };
+        let mut record = sample::run(shape);
+        sample::isolate(&mut record);
+        let trial = &record.measurements.trials[1];
+        let span = (trial.landed.unwrap(), trial.healed.unwrap());
+        let lanes = Lanes::of(&record);
+        assert!(
+            lanes.cut.iter().all(|cut| *cut == [span]),
+            "every node has a link to it"
+        );
+        let node = &lanes.nodes[trial.nodes[0].index()];
+        let during = node
+            .iter()
+            .find(|one| one.from <= span.0 && span.1 <= one.to);
+        assert_eq!(during.unwrap().state, State::Leader);
     }
 
     #[test]

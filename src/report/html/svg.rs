@@ -30,7 +30,7 @@ pub(super) mod ink {
         r##"fill="#fff" font-size="11" font-weight="600""##;
     pub(in crate::report::html) const EVENT: &str = r##"class="ev" fill="none" stroke="#1c2128" stroke-width=".9" stroke-opacity=".55" stroke-dasharray="3 3""##;
     pub(in crate::report::html) const OK_DOT: &str =
-        r##"class="ok" fill="none" stroke="#256cb1" stroke-width="2.2" stroke-linecap="round""##;
+        r##"class="ok" fill="none" stroke="#256cb1" stroke-linecap="round""##;
     pub(in crate::report::html) const FAIL_DOT: &str =
         r##"class="no" fill="none" stroke="#cf222e" stroke-width="2.6" stroke-linecap="round""##;
     pub(in crate::report::html) const INFO_DOT: &str =

@@ -37,7 +37,7 @@ pub(super) fn head(record: &RunRecord) -> String {
         .collect();
     let word = record.verdict.word();
     let mut html = format!(
-        "<h1><span class=\"badge {word}\">{}</span>{} <span class=\"dim\">{}</span></h1>\
+        "<h1><span class=\"badge {word}\">{}</span> {} <span class=\"dim\">{}</span></h1>\
          <p class=\"dim\">{}</p>",
         word.to_uppercase(),
         escape(&plan.name),

@@ -24,7 +24,9 @@ pub(super) fn chart(record: &RunRecord, bands: &[Band], axis: TimeAxis) -> Strin
             ink::GRID,
         );
         let label = format!("{} op/s", grouped(tick.round() as i64));
-        svg.text(axis.left - 8.0, at + 4.0, Anchor::End, ink::TICK, &label);
+        // The lowest label keeps clear of the first time below it.
+        let drop = if tick == 0.0 { 0.0 } else { 4.0 };
+        svg.text(axis.left - 8.0, at + drop, Anchor::End, ink::TICK, &label);
     }
     let mut paths = INKS.map(|_| String::new());
     for (at, counts) in bins.counts.iter().enumerate() {

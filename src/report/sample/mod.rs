@@ -110,6 +110,30 @@ pub(super) fn run(shape: Shape) -> RunRecord {
     }
 }
 
+/// Turns every pause of a run into an isolation: both directions of all links of its node are cut.
+pub(super) fn isolate(record: &mut RunRecord) {
+    for event in &mut record.events {
+        let EventKind::FaultAsked(asked) = &mut event.kind else {
+            continue;
+        };
+        let [Tag::Paused(node)] = asked.effects[..] else {
+            continue;
+        };
+        let cut = |from: NodeId, to: NodeId| Tag::Link {
+            from: from.to_string(),
+            to: to.to_string(),
+            rule: "cut".to_owned(),
+            total: true,
+        };
+        asked.verb = "isolate".to_owned();
+        asked.label = format!("isolate {node} (leader)");
+        asked.effects = NodeId::all(3)
+            .filter(|other| *other != node)
+            .flat_map(|other| [cut(node, other), cut(other, node)])
+            .collect();
+    }
+}
+
 /// One failure of a leader with its aftermath.
 struct Failure {
     index: u32,
