@@ -191,9 +191,14 @@ impl Sessions {
         }
     }
 
-    /// The node does not serve any more: all connections end.
+    /// The node does not serve any more: all connections end but those that have said nothing yet;
+    /// they may bring a four-letter word.
     pub(super) fn not_serving(&mut self) {
-        let connections: Vec<ConnId> = self.connections.keys().copied().collect();
+        let connections: Vec<ConnId> = self
+            .connections
+            .iter()
+            .filter_map(|(conn, session)| session.id.map(|_| *conn))
+            .collect();
         for conn in connections {
             self.finish(conn);
         }

@@ -275,3 +275,13 @@ fn an_unknown_operation_is_refused_and_ends_the_connection() {
     assert_eq!(node.replies(), [(20, ErrorCode::Unimplemented.code())]);
     assert_eq!(node.finished, [A]);
 }
+
+#[test]
+fn a_connection_that_has_said_nothing_outlives_the_leader() {
+    let mut node = Node::new(false);
+    node.connect(A);
+    node.sessions.opened(B);
+    node.sessions.not_serving();
+    node.take();
+    assert_eq!(node.finished, [A]);
+}
