@@ -156,7 +156,13 @@ impl Sessions {
             }
             TxnOp::CloseSession => {
                 self.activity.closed(txn.session);
-                if let Some(conn) = self.by_id.remove(&txn.session) {
+                // A connection that still waits for the session will be told that it has expired.
+                if let Some(conn) = self.by_id.remove(&txn.session)
+                    && !self
+                        .connections
+                        .get(&conn)
+                        .is_some_and(Session::is_attaching)
+                {
                     self.finish(conn);
                 }
             }

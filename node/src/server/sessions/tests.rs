@@ -285,3 +285,19 @@ fn a_connection_that_has_said_nothing_outlives_the_leader() {
     node.take();
     assert_eq!(node.finished, [A]);
 }
+
+#[test]
+fn a_session_that_closes_while_it_is_continued_is_told_as_expired() {
+    let mut node = Node::new(false);
+    let (session, password) = identity(&node.connect(A));
+    node.frame(A, b"\0\0\0\x01\xff\xff\xff\xf5");
+    node.sessions.opened(B);
+    node.frame(B, &connect_request(0, session, &password));
+    node.apply();
+    let request = node.asked.remove(0);
+    node.sessions
+        .read_ready(request, Zxid(0), node.now, &node.state);
+    node.take();
+    assert_eq!(node.sent, [(B, expired_response(true))]);
+    assert_eq!(node.finished, [A, B]);
+}
