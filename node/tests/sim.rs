@@ -11,6 +11,8 @@ mod disk;
 mod net;
 #[path = "sim/rng.rs"]
 mod rng;
+#[path = "sim/scenarios.rs"]
+mod scenarios;
 #[path = "sim/schedule.rs"]
 mod schedule;
 #[path = "sim/world.rs"]

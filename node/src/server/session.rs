@@ -96,6 +96,13 @@ impl Session {
         self.queue.len()
     }
 
+    /// Whether it waits to continue a session.
+    pub(super) fn is_attaching(&self) -> bool {
+        self.queue
+            .front()
+            .is_some_and(|front| matches!(front.work, Work::Attach { .. }))
+    }
+
     /// This node's own write was applied.
     pub(super) fn applied(&mut self, request: u64, zxid: u64, outcome: &Outcome) {
         for pending in &mut self.queue {

@@ -156,7 +156,13 @@ impl Sessions {
             }
             TxnOp::CloseSession => {
                 self.activity.closed(txn.session);
-                if let Some(conn) = self.by_id.remove(&txn.session) {
+                // A connection that still waits for the session will be told that it has expired.
+                if let Some(conn) = self.by_id.remove(&txn.session)
+                    && !self
+                        .connections
+                        .get(&conn)
+                        .is_some_and(Session::is_attaching)
+                {
                     self.finish(conn);
                 }
             }
@@ -191,9 +197,14 @@ impl Sessions {
         }
     }
 
-    /// The node does not serve any more: all connections end.
+    /// The node does not serve any more: all connections end but those that have said nothing yet;
+    /// they may bring a four-letter word.
     pub(super) fn not_serving(&mut self) {
-        let connections: Vec<ConnId> = self.connections.keys().copied().collect();
+        let connections: Vec<ConnId> = self
+            .connections
+            .iter()
+            .filter_map(|(conn, session)| session.id.map(|_| *conn))
+            .collect();
         for conn in connections {
             self.finish(conn);
         }

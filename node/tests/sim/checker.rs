@@ -26,6 +26,8 @@ pub(crate) struct Checker {
     proposed: BTreeMap<Zxid, Record>,
     /// Who was established in which epoch.
     leaders: BTreeMap<u32, usize>,
+    /// The last transaction that each epoch began with.
+    established: BTreeMap<u32, Zxid>,
     /// The history with which each epoch began.
     initial: BTreeMap<u32, Vec<Record>>,
     /// Reads under way: what they must have seen.
@@ -40,12 +42,29 @@ impl Checker {
                 "I1: epoch {epoch} has two leaders, {other} and {node}"
             ));
         }
-        if !disk.written.history.starts_with(&self.history) {
+        self.established.insert(epoch, disk.written.last());
+        // One that was stopped may become established after later epochs have begun; it need not
+        // know of those.
+        let earlier = self
+            .history
+            .partition_point(|record| record.zxid.epoch() < epoch);
+        if !disk.written.history.starts_with(&self.history[..earlier]) {
             return Err(format!(
                 "I5: the leader of epoch {epoch} lacks delivered transactions"
             ));
         }
         Ok(())
+    }
+
+    /// A node serves clients under the leader of `epoch`.
+    pub(crate) fn on_serving(&self, epoch: u32, applied: &[Record]) -> Result<(), String> {
+        let begun = self.established.get(&epoch).copied().unwrap_or(Zxid::ZERO);
+        match applied.last().map_or(Zxid::ZERO, |record| record.zxid) {
+            last if last < begun => Err(format!(
+                "I5: clients are served at {last}, epoch {epoch} began at {begun}"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// A node writes this transaction to its log.

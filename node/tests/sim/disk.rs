@@ -184,6 +184,17 @@ impl Disk {
         Ok(())
     }
 
+    /// Whether what is written up to `ticket` removes anything.
+    pub(crate) fn rewrites(&self, ticket: Ticket) -> bool {
+        let removes =
+            |op: &DiskOp| matches!(op, DiskOp::Truncate { .. } | DiskOp::InstallSnapshot { .. });
+        let until = self
+            .pending
+            .iter()
+            .take_while(|(batch, _)| *batch <= ticket);
+        until.flat_map(|(_, ops)| ops).any(removes)
+    }
+
     /// Finishes everything up to `ticket`.
     pub(crate) fn finish(&mut self, ticket: Ticket) -> Result<(), String> {
         while self

@@ -304,6 +304,12 @@ impl World {
             .map(|(_, node)| node)
     }
 
+    /// Makes a disk finish nothing for `length` nanoseconds.
+    pub(crate) fn stick_disk(&mut self, node: usize, length: u64) {
+        let state = &mut self.nodes[node];
+        state.disk_free = state.disk_free.max(self.now) + length;
+    }
+
     /// For how long the busiest disk has still to write.
     pub(crate) fn backlog(&self) -> u64 {
         let busy = |state: &Node| state.disk_free.saturating_sub(self.now);
@@ -372,9 +378,11 @@ impl World {
     /// A batch is on the disk. Sometimes only a later one is reported, which covers it.
     fn written(&mut self, end: End, ticket: Ticket) -> Result<(), String> {
         let disk = &mut self.nodes[end.node].disk;
-        let before = disk.durable.history.clone();
+        let before = disk.rewrites(ticket).then(|| disk.durable.history.clone());
         disk.finish(ticket)?;
-        self.checker.on_rewrite(&before, &disk.durable.history)?;
+        if let Some(before) = before {
+            self.checker.on_rewrite(&before, &disk.durable.history)?;
+        }
         if disk.pending.is_empty() || self.rng.chance(700_000) {
             self.feed(end.node, Input::DiskDone { ticket })?;
         }
@@ -463,7 +471,10 @@ impl World {
                     return Err("nothing here is too large".to_owned());
                 }
             }
-            Output::Serving { leader, epoch } => self.nodes[node].serving = Some((leader, epoch)),
+            Output::Serving { leader, epoch } => {
+                self.checker.on_serving(epoch, &self.nodes[node].applied)?;
+                self.nodes[node].serving = Some((leader, epoch));
+            }
             Output::NotServing => self.nodes[node].serving = None,
             Output::Trace(event) => {
                 if let TraceEvent::Active { epoch, .. } = event {

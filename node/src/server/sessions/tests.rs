@@ -275,3 +275,29 @@ fn an_unknown_operation_is_refused_and_ends_the_connection() {
     assert_eq!(node.replies(), [(20, ErrorCode::Unimplemented.code())]);
     assert_eq!(node.finished, [A]);
 }
+
+#[test]
+fn a_connection_that_has_said_nothing_outlives_the_leader() {
+    let mut node = Node::new(false);
+    node.connect(A);
+    node.sessions.opened(B);
+    node.sessions.not_serving();
+    node.take();
+    assert_eq!(node.finished, [A]);
+}
+
+#[test]
+fn a_session_that_closes_while_it_is_continued_is_told_as_expired() {
+    let mut node = Node::new(false);
+    let (session, password) = identity(&node.connect(A));
+    node.frame(A, b"\0\0\0\x01\xff\xff\xff\xf5");
+    node.sessions.opened(B);
+    node.frame(B, &connect_request(0, session, &password));
+    node.apply();
+    let request = node.asked.remove(0);
+    node.sessions
+        .read_ready(request, Zxid(0), node.now, &node.state);
+    node.take();
+    assert_eq!(node.sent, [(B, expired_response(true))]);
+    assert_eq!(node.finished, [A, B]);
+}

@@ -1,0 +1,9 @@
+//! Clusters of real processes over loopback, driven through their public faces only: the command
+//! line, the client protocol, the four-letter words and the trace.
+
+mod client;
+mod ensemble;
+mod golden;
+mod process;
+mod recovery;
+mod serving;
