@@ -22,13 +22,20 @@ fn text(bytes: &[u8]) -> String {
 fn a_plan_with_a_typing_error_is_refused_with_place_and_help_and_nothing_is_started() {
     let folder = tempfile::tempdir().unwrap();
     let plan = folder.path().join("typo.yaml");
-    std::fs::write(&plan, "version: 1\nname: typo\nsteps:\n  - kil: {node: leader}\n").unwrap();
+    std::fs::write(
+        &plan,
+        "version: 1\nname: typo\nsteps:\n  - kil: {node: leader}\n",
+    )
+    .unwrap();
     let output = chaos(&["run", "typo.yaml"], folder.path());
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(stderr.contains("typo.yaml:4:5"), "{stderr}");
     assert!(stderr.contains("kill"), "{stderr}");
-    assert!(!folder.path().join("results").exists(), "nothing was started");
+    assert!(
+        !folder.path().join("results").exists(),
+        "nothing was started"
+    );
 }
 
 #[test]
@@ -84,27 +91,48 @@ fn a_history_is_judged_by_its_file() {
         )
     };
     let write = line(1, "invoke", "write", "1", 1) + &line(1, "ok", "write", "1", 2);
-    let good = write.clone() + &line(2, "invoke", "read", "null", 3) + &line(2, "ok", "read", "1", 4);
-    let stale =
-        write + &line(2, "invoke", "read", "null", 3) + &line(2, "ok", "read", "null", 4);
+    let good =
+        write.clone() + &line(2, "invoke", "read", "null", 3) + &line(2, "ok", "read", "1", 4);
+    let stale = write + &line(2, "invoke", "read", "null", 3) + &line(2, "ok", "read", "null", 4);
     std::fs::write(folder.path().join("good.jsonl"), good).unwrap();
     std::fs::write(folder.path().join("stale.jsonl"), stale).unwrap();
-    std::fs::write(folder.path().join("broken.jsonl"), "{\"process\":1,\"type\":\"invok\"}\n")
-        .unwrap();
-    assert_eq!(chaos(&["check", "good.jsonl"], folder.path()).status.code(), Some(0));
+    std::fs::write(
+        folder.path().join("broken.jsonl"),
+        "{\"process\":1,\"type\":\"invok\"}\n",
+    )
+    .unwrap();
+    assert_eq!(
+        chaos(&["check", "good.jsonl"], folder.path()).status.code(),
+        Some(0)
+    );
     let output = chaos(&["check", "stale.jsonl"], folder.path());
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stdout).contains("FAIL"), "{}", text(&output.stdout));
+    assert!(
+        text(&output.stdout).contains("FAIL"),
+        "{}",
+        text(&output.stdout)
+    );
     let output = chaos(&["check", "broken.jsonl"], folder.path());
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("broken.jsonl:1"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("broken.jsonl:1"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
 fn lists_name_what_there_is() {
     let folder = tempfile::tempdir().unwrap();
     let stdout = text(&chaos(&["list"], folder.path()).stdout);
-    for name in ["kill", "power_off", "zab", "register", "detect.first", "lost_writes"] {
+    for name in [
+        "kill",
+        "power_off",
+        "zab",
+        "register",
+        "detect.first",
+        "lost_writes",
+    ] {
         assert!(stdout.contains(name), "{name} in {stdout}");
     }
     let runs = chaos(&["list", "runs"], folder.path());
@@ -118,5 +146,10 @@ fn every_plan_of_the_repository_is_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = chaos(&["validate", "plans", "plans/nightly"], root);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
-    assert_eq!(text(&output.stdout).matches(": valid").count(), 10, "{}", text(&output.stdout));
+    assert_eq!(
+        text(&output.stdout).matches(": valid").count(),
+        10,
+        "{}",
+        text(&output.stdout)
+    );
 }

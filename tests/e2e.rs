@@ -37,7 +37,10 @@ expect:
 
 fn chaos(arguments: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chaos"));
-    command.args(arguments).current_dir(folder).env("NO_COLOR", "1");
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env("NO_COLOR", "1");
     command
 }
 
@@ -49,9 +52,13 @@ fn json(path: &Path) -> Value {
 fn killing_the_leader_twice_is_survived_proved_and_taken_apart() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("short.yaml"), PLAN).unwrap();
-    let output = chaos(&["run", "short.yaml"], folder.path()).output().unwrap();
-    let (stdout, stderr) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = chaos(&["run", "short.yaml"], folder.path())
+        .output()
+        .unwrap();
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert_eq!(output.status.code(), Some(0), "{stderr}\n{stdout}");
 
     let run = folder.path().join("results/latest");
@@ -59,8 +66,18 @@ fn killing_the_leader_twice_is_survived_proved_and_taken_apart() {
     assert_eq!(summary["schema"], "chaos.summary/1");
     assert_eq!(summary["verdict"], "pass");
     assert_eq!(summary["faults"]["landed"], 2);
-    for metric in ["detect.first", "elect", "sync.leader", "reroute", "recover.first"] {
-        assert_eq!(summary["metrics"][metric]["n"], 2, "{metric}: {}", summary["metrics"][metric]);
+    for metric in [
+        "detect.first",
+        "elect",
+        "sync.leader",
+        "reroute",
+        "recover.first",
+    ] {
+        assert_eq!(
+            summary["metrics"][metric]["n"], 2,
+            "{metric}: {}",
+            summary["metrics"][metric]
+        );
     }
     for trial in summary["trials"].as_array().unwrap() {
         let phases: u64 = ["detect", "elect", "sync", "reroute"]
@@ -69,25 +86,45 @@ fn killing_the_leader_twice_is_survived_proved_and_taken_apart() {
             .sum();
         assert_eq!(Some(phases), trial["recover_first_ns"].as_u64(), "{trial}");
     }
-    for file in ["history.jsonl", "events.jsonl", "junit.xml", "latency.hlog", "latency.hgrm"] {
+    for file in [
+        "history.jsonl",
+        "events.jsonl",
+        "junit.xml",
+        "latency.hlog",
+        "latency.hgrm",
+    ] {
         assert!(run.join(file).metadata().unwrap().len() > 0, "{file}");
     }
     let html = std::fs::read_to_string(run.join("report.html")).unwrap();
     assert!(html.contains("<svg") && html.contains("linearizable"));
 
     let again = chaos(&["check", "latest"], folder.path()).output().unwrap();
-    assert_eq!(again.status.code(), Some(0), "{}", String::from_utf8_lossy(&again.stdout));
+    assert_eq!(
+        again.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&again.stdout)
+    );
     let before = std::fs::read(run.join("summary.json")).unwrap();
-    let report = chaos(&["report", "latest", "--format", "quiet"], folder.path()).output().unwrap();
+    let report = chaos(&["report", "latest", "--format", "quiet"], folder.path())
+        .output()
+        .unwrap();
     assert_eq!(report.status.code(), Some(0));
-    assert_eq!(before, std::fs::read(run.join("summary.json")).unwrap(), "the same view again");
+    assert_eq!(
+        before,
+        std::fs::read(run.join("summary.json")).unwrap(),
+        "the same view again"
+    );
 }
 
 /// A run that is in its load phase, and its standard error.
 fn running(folder: &Path) -> Child {
     std::fs::write(folder.join("short.yaml"), PLAN).unwrap();
-    let mut run =
-        chaos(&["run", "short.yaml"], folder).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut run = chaos(&["run", "short.yaml"], folder)
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(run.stderr.as_mut().unwrap()).lines();
     let ready = lines.find(|line| line.as_ref().unwrap().contains("ready"));
     assert!(ready.is_some(), "the cluster became ready");
@@ -117,7 +154,11 @@ fn nothing_survives_a_sigkill_of_the_harness() {
     run.wait().unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     while !processes_of(folder.path()).is_empty() {
-        assert!(Instant::now() < deadline, "left: {:?}", processes_of(folder.path()));
+        assert!(
+            Instant::now() < deadline,
+            "left: {:?}",
+            processes_of(folder.path())
+        );
         std::thread::yield_now();
     }
 }
@@ -126,9 +167,18 @@ fn nothing_survives_a_sigkill_of_the_harness() {
 fn an_interrupt_heals_judges_what_there_is_and_exits_130() {
     let folder = tempfile::tempdir().unwrap();
     let run = running(folder.path());
-    kill(Pid::from_raw(i32::try_from(run.id()).unwrap()), Signal::SIGINT).unwrap();
+    kill(
+        Pid::from_raw(i32::try_from(run.id()).unwrap()),
+        Signal::SIGINT,
+    )
+    .unwrap();
     let output = run.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(
+        output.status.code(),
+        Some(130),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     let summary = json(&folder.path().join("results/latest/summary.json"));
     assert_eq!(summary["exit_code"], 130);
     assert!(processes_of(folder.path()).is_empty());
@@ -138,15 +188,21 @@ fn an_interrupt_heals_judges_what_there_is_and_exits_130() {
 fn a_node_program_that_fails_at_start_is_named_with_exit_5() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("short.yaml"), PLAN).unwrap();
-    let output = chaos(&["run", "short.yaml", "--node-bin", "/bin/false"], folder.path())
-        .output()
-        .unwrap();
+    let output = chaos(
+        &["run", "short.yaml", "--node-bin", "/bin/false"],
+        folder.path(),
+    )
+    .output()
+    .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(5), "{stderr}");
     assert!(stderr.contains("ended at start"), "{stderr}");
-    let output = chaos(&["run", "short.yaml", "--node-bin", "/no/such/program"], folder.path())
-        .output()
-        .unwrap();
+    let output = chaos(
+        &["run", "short.yaml", "--node-bin", "/no/such/program"],
+        folder.path(),
+    )
+    .output()
+    .unwrap();
     assert_eq!(output.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such/program"));
 }

@@ -2,14 +2,16 @@
 //! explain everything that the clients saw?
 //!
 //! A history is linearizable if the part of each key is (Horn & Kroening, "Faster linearizability
-//! checking via P-compositionality", 2015). Each key goes through two layers: [`zones`] decide in
-//! near-linear time where written values are unique; the bounded [`search`] takes the rest. What
+//! checking via P-compositionality", 2015). Each key goes through two layers: `zones` decide in
+//! near-linear time where written values are unique; the bounded `search` takes the rest. What
 //! neither decides is *undecided*, with the reason, and never a pass.
 //!
 //! *Initial value*: what a key holds before its first operation. What setup wrote is part of the
 //! history like any other operation.
 
+mod ahead;
 mod evidence;
+mod items;
 #[cfg(test)]
 mod oracle;
 mod search;
@@ -31,7 +33,7 @@ use zones::{Answer, Unsure};
 /// How much the check may spend.
 #[derive(Clone, Copy)]
 pub struct Budget<'a> {
-    /// Steps of the search for one key; a step tries one operation, about 100 ns.
+    /// Steps of the search for one key; a step tries one operation, mostly below 1 µs.
     pub steps: u64,
     /// Configurations that the search for one key may hold at once, about 100 bytes each.
     pub configurations: usize,
@@ -328,7 +330,97 @@ const fn tick(time: Nanos) -> u64 {
 mod tests {
     use super::*;
     use crate::check::testing::ok;
-    use crate::history::Value;
+    use crate::history::KeyId;
+
+    fn history(operations: Vec<Operation>) -> History {
+        History {
+            keys: vec!["k1".to_owned(), "k2".to_owned()],
+            errors: vec![],
+            operations,
+        }
+    }
+
+    fn write(value: i64, from: u64, to: u64) -> Operation {
+        ok(Action::Write(Value(value)), from, to, None)
+    }
+
+    fn read(value: i64, from: u64, to: u64) -> Operation {
+        ok(Action::Read, from, to, Some(Value(value)))
+    }
+
+    fn judge(history: &History, budget: &Budget<'_>) -> Linearizability {
+        check(history, &Register::default(), budget)
+    }
+
+    #[test]
+    fn an_empty_history_is_unknown() {
+        let found = judge(&history(vec![]), &Budget::without_clock(1));
+        assert_eq!(found.verdict, Verdict::Unknown);
+        assert_eq!(
+            found.result().reason,
+            "no completed operation observed anything"
+        );
+    }
+
+    #[test]
+    fn a_search_that_may_not_go_on_is_unknown_with_the_reason() {
+        let repeated = vec![
+            write(1, 0, 9),
+            write(1, 0, 9),
+            write(2, 0, 9),
+            read(1, 10, 11),
+        ];
+        let history = history(repeated);
+        let budget = Budget {
+            steps: 1,
+            ..Budget::without_clock(1)
+        };
+        let found = judge(&history, &budget);
+        assert_eq!(found.verdict, Verdict::Unknown);
+        insta::assert_snapshot!(found.result().reason, @"key k1: value 1 was written more than once, and the search gave up after 1 steps, with 1 of 4 operations explained");
+        assert_eq!(
+            judge(&history, &Budget::without_clock(1)).verdict,
+            Verdict::Pass
+        );
+    }
+
+    #[test]
+    fn a_violation_on_one_key_outweighs_an_undecided_other() {
+        let mut operations = vec![
+            write(1, 0, 9),
+            write(1, 0, 9),
+            write(2, 0, 9),
+            read(1, 10, 11),
+        ];
+        let mut stray = read(7, 12, 13);
+        stray.key = KeyId(1);
+        operations.push(stray);
+        let budget = Budget {
+            steps: 0,
+            ..Budget::without_clock(1)
+        };
+        let found = judge(&history(operations), &budget);
+        assert_eq!((found.verdict, found.violations), (Verdict::Fail, 1));
+        assert_eq!(found.undecided.len(), 1);
+        let evidence = found.evidence.as_ref().expect("a violation has evidence");
+        assert_eq!(
+            (evidence.key.as_str(), &evidence.operations[..]),
+            ("k2", &[4][..])
+        );
+        assert_eq!(
+            found.result().measured,
+            "1 key violated, 5 operations on 2 keys"
+        );
+    }
+
+    #[test]
+    fn the_initial_value_is_there_before_everything() {
+        let history = history(vec![read(5, 0, 1), write(6, 2, 3), read(6, 4, 5)]);
+        let register = Register { initial: Value(5) };
+        let budget = Budget::without_clock(1);
+        assert_eq!(check(&history, &register, &budget).verdict, Verdict::Pass);
+        assert_eq!(judge(&history, &budget).verdict, Verdict::Fail);
+    }
 
     /// A write of 1, then a CAS from 1 that failed while the register held 1.
     fn cas_failed_on_its_value(error: Option<u32>) -> History {
@@ -346,9 +438,7 @@ mod tests {
 
     #[test]
     fn a_cas_that_failed_for_another_reason_is_no_observation() {
-        let judge = |history: &History| {
-            check(history, &Register::default(), &Budget::without_clock(1)).verdict
-        };
+        let judge = |history: &History| judge(history, &Budget::without_clock(1)).verdict;
         assert_eq!(judge(&cas_failed_on_its_value(None)), Verdict::Fail);
         assert_eq!(judge(&cas_failed_on_its_value(Some(0))), Verdict::Pass);
     }

@@ -3,11 +3,16 @@
 //! Brute force tries every order of the operations that is consistent with real time. The
 //! environment variable `CHAOS_CHECK_CASES` sets the number of histories.
 
-use super::search::{Found, Items};
+use super::items::Items;
+use super::search::Found;
 use super::zones::{self, Answer, Unsure};
 use super::{Budget, KeyHistory, NEVER, check, search, shrink, tick};
+use crate::check::testing::{final_state, ok};
+use crate::check::{lost_writes, stale_reads};
 use crate::clock::Nanos;
-use crate::history::{Action, FixedSet, Header, History, KeyId, Operation, Outcome, Value, encode};
+use crate::history::{
+    Action, Event, FixedSet, Header, History, KeyId, Operation, Outcome, Value, encode,
+};
 use crate::id::ProcessId;
 use crate::model::{Call, Model, Register};
 use crate::seed::{Seed, Stream};
@@ -24,6 +29,8 @@ struct Shape {
     has_blind: bool,
     /// Times are drawn below this: small = many equal ones.
     horizon: u64,
+    /// Operations last at most this long.
+    longest: u64,
 }
 
 /// An operation as brute force sees it.
@@ -88,7 +95,7 @@ fn draw(random: &mut Stream, shape: Shape) -> Vec<Operation> {
     let mut operations: Vec<(u64, Operation)> = (0..shape.operations)
         .map(|number| {
             let from = random.below(shape.horizon);
-            let length = random.below(shape.horizon / 2 + 1);
+            let length = random.below(shape.longest + 1);
             let outcome = match random.below(20) {
                 0..3 => Outcome::Info,
                 3 => Outcome::Fail,
@@ -220,11 +227,13 @@ fn cases() -> u64 {
 }
 
 fn shape(random: &mut Stream) -> Shape {
+    let horizon = [3, 8, 30][random.index(3)];
     Shape {
         operations: 1 + random.index(8),
         values: (random.below(2) == 0).then(|| 1 + random.below(4)),
         has_blind: random.below(2) == 0,
-        horizon: [3, 8, 30][random.index(3)],
+        horizon,
+        longest: horizon / 2,
     }
 }
 
@@ -320,6 +329,21 @@ fn zones_and_search_agree_with_brute_force() {
 /// The search must always know, and its evidence must have no order by itself.
 fn compare_search(key: &KeyHistory<'_>, truth: bool, context: &dyn Fn() -> String) {
     let budget = Budget::without_clock(1);
+    let mut steps = budget.steps;
+    for width in [1, 3] {
+        let sweep = search::sweep(&Items::of(key), &budget, &mut steps, width);
+        let sweep = sweep.expect("the budget is ample");
+        assert!(
+            truth || sweep.stuck.is_some(),
+            "no order of width {width}, {}",
+            context()
+        );
+        assert!(
+            !sweep.is_exact || truth == sweep.stuck.is_none(),
+            "{width}, {}",
+            context()
+        );
+    }
     match search::search(key, &budget) {
         Found::Order => assert!(truth, "search finds an order that is none, {}", context()),
         Found::Stuck(stuck) => {
@@ -345,6 +369,80 @@ fn compare_search(key: &KeyHistory<'_>, truth: bool, context: &dyn Fn() -> Strin
 }
 
 #[test]
+fn zones_and_search_agree_on_larger_histories() {
+    let budget = Budget::without_clock(1);
+    let mut random = Seed(0x1a6e).stream("oracle");
+    let mut illegal = 0;
+    for case in 0..cases() / 200 {
+        let operations = 30 + random.index(170);
+        let shape = Shape {
+            operations,
+            values: None,
+            has_blind: false,
+            horizon: 3 * operations as u64,
+            longest: 12,
+        };
+        let operations = draw(&mut random, shape);
+        let indices: Vec<u32> = (0..operations.len() as u32).collect();
+        let key = KeyHistory {
+            operations: &operations,
+            indices: &indices,
+            initial: Value::NIL,
+        };
+        let by_zones = match zones::judge(&key) {
+            Answer::Ok => true,
+            Answer::Illegal(_) => false,
+            Answer::Undecided(unsure) => panic!("case {case}: {unsure}"),
+        };
+        match search::search(&key, &budget) {
+            Found::Order => assert!(by_zones, "case {case}"),
+            Found::Stuck(_) => assert!(!by_zones, "case {case}"),
+            Found::GaveUp(limit) => panic!("case {case}: {limit}"),
+        }
+        illegal += u64::from(!by_zones);
+    }
+    let share = illegal * 2000 / cases();
+    assert!((1..10).contains(&share), "{illegal} are illegal");
+}
+
+/// Both judge by less than all orders: where an order exists they must find nothing.
+#[test]
+fn a_linearizable_history_has_no_stale_read_and_no_lost_write() {
+    let mut random = Seed(0x10c).stream("oracle");
+    let (mut legal, mut stale, mut lost) = (0, 0, 0);
+    for case in 0..cases() / 2 {
+        let shape = shape(&mut random);
+        let mut operations = draw(&mut random, shape);
+        let written = operations.iter().filter_map(|o| o.seen);
+        let values: Vec<Value> = written.chain([Value::NIL, Value(1), Value(2)]).collect();
+        let last = values[random.index(values.len())];
+        let end = 1 + operations.iter().map(|o| o.completed.0).max().unwrap_or(0);
+        let history = History {
+            keys: vec!["k".to_owned()],
+            errors: vec![],
+            operations: operations.clone(),
+        };
+        let events: Vec<Event> = (1..=3)
+            .map(|node| final_state(node, "k", last.0, None))
+            .collect();
+        let found_stale = stale_reads(&history, Value::NIL).stale;
+        let found_lost = lost_writes(&history, &events, 3).lost;
+        operations.push(ok(Action::Read, end, end + 1, Some(last)));
+        if has_order(&steps(&operations), Value::NIL) {
+            legal += 1;
+            let context = || format!("case {case}, final {last}: {operations:#?}");
+            assert!(found_stale.is_empty(), "{found_stale:?}, {}", context());
+            assert!(found_lost.is_empty(), "{found_lost:?}, {}", context());
+        }
+        stale += u64::from(!found_stale.is_empty());
+        lost += u64::from(!found_lost.is_empty());
+    }
+    for (count, what) in [(legal, "legal"), (stale, "stale"), (lost, "lost")] {
+        assert!(count * 100 > cases(), "only {count} histories are {what}");
+    }
+}
+
+#[test]
 fn keys_checked_on_many_threads_give_the_same_answers_as_on_one() {
     let mut random = Seed(7).stream("threads");
     let mut history = History::default();
@@ -354,6 +452,7 @@ fn keys_checked_on_many_threads_give_the_same_answers_as_on_one() {
             values: None,
             has_blind: false,
             horizon: 30,
+            longest: 15,
         };
         for mut operation in draw(&mut random, shape) {
             operation.key = KeyId(key);

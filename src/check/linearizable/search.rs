@@ -7,6 +7,10 @@
 //! *Pending*: invoked and not yet returned; only these have a slot, so a configuration stays small
 //! however long the history is. An operation takes effect only when some return needs it.
 //!
+//! The frontier is first kept *narrow*: of too many configurations those with the fewest updates
+//! taken remain, and none that [`Ahead`] shows to be lost. A narrow search that gets through has found an order; one that gets stuck without
+//! having left any out has shown that there is none; otherwise a wider one follows.
+//!
 //! What keeps the frontier small, all without losing an order:
 //! - An operation that changes nothing takes effect as soon as it fits.
 //! - Values that nobody will see any more are one value ([`Items::dead`]).
@@ -16,17 +20,23 @@
 //! - A write whose value nobody will see can hide just before any other write (unless a failed CAS
 //!   hides what it saw: then changing the value may itself be of use).
 
+use std::collections::VecDeque;
 use std::fmt;
 
-use super::{Budget, KeyHistory, NEVER, tick};
-use crate::history::{Action, FixedMap, FixedSet, Outcome, Value};
-use crate::model::{Call, Model, Register};
+use super::ahead::Ahead;
+use super::items::{Item, Items};
+use super::{Budget, KeyHistory, NEVER};
+use crate::history::{Action, FixedMap, FixedSet, Value};
+use crate::model::{Model, Register};
 
 /// How many operations can be pending at once: the bits of a configuration.
 const SLOTS: usize = 128;
 
 /// How many steps pass between two questions whether time is over.
 const ASK_EVERY: u64 = 4096;
+
+/// How many configurations the searches keep, one after the other.
+const WIDTHS: [usize; 3] = [128, 4096, usize::MAX];
 
 /// Groups larger than this are not searched for dominated configurations: it costs the square.
 const DOMINANCE: usize = 64;
@@ -69,38 +79,22 @@ enum What {
     Pending,
 }
 
-/// An operation as the search sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Item {
-    /// Its index in the history.
-    pub(super) index: u32,
-    pub(super) call: Call,
-    pub(super) invoked: u64,
-    /// Until when it may take effect.
-    pub(super) returned: u64,
-    /// It need not take effect: nobody knows whether it did, or it may have before the first item.
-    pub(super) is_optional: bool,
-}
-
-/// A problem for the search.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Items {
-    pub(super) all: Vec<Item>,
-    /// The values that the register may hold at the start.
-    pub(super) initial: Vec<Value>,
-    /// A value that nobody writes or sees: stands for all values that nobody will see any more.
-    pub(super) dead: Value,
-}
-
 /// Searches an order of the operations of `key`.
 pub(super) fn search(key: &KeyHistory<'_>, budget: &Budget<'_>) -> Found {
     let items = Items::of(key);
     let mut steps = budget.steps;
-    match run(&items, budget, &mut steps) {
-        Ok(None) => Found::Order,
-        Ok(Some(at)) => Found::Stuck(Stuck { items, at }),
-        Err(limit) => Found::GaveUp(limit),
+    for width in WIDTHS {
+        match sweep(&items, budget, &mut steps, width) {
+            Ok(Sweep { stuck: None, .. }) => return Found::Order,
+            Ok(Sweep {
+                stuck: Some(at),
+                is_exact: true,
+            }) => return Found::Stuck(Stuck { items, at }),
+            Ok(_) => {}
+            Err(limit) => return Found::GaveUp(limit),
+        }
     }
+    unreachable!("a search of unlimited width leaves nothing out");
 }
 
 /// The item whose return nothing explains, if there is one; takes what it used from `steps`.
@@ -109,6 +103,25 @@ pub(super) fn run(
     budget: &Budget<'_>,
     steps: &mut u64,
 ) -> Result<Option<usize>, Limit> {
+    sweep(items, budget, steps, usize::MAX).map(|sweep| sweep.stuck)
+}
+
+/// How far one search came.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    /// The item whose return no remaining configuration explains.
+    pub(super) stuck: Option<usize>,
+    /// No configuration was left out.
+    pub(super) is_exact: bool,
+}
+
+/// One search that keeps at most `width` configurations.
+pub(super) fn sweep(
+    items: &Items,
+    budget: &Budget<'_>,
+    steps: &mut u64,
+    width: usize,
+) -> Result<Sweep, Limit> {
     let mut events: Vec<(u64, bool, usize)> = Vec::with_capacity(items.all.len() * 2);
     for (number, item) in items.all.iter().enumerate() {
         events.push((item.invoked, false, number));
@@ -118,13 +131,10 @@ pub(super) fn run(
     }
     // At equal times invocations come first: such operations are concurrent.
     events.sort_unstable();
-    let mut frontier = Frontier::new(items, budget, *steps);
-    let of = items
-        .all
-        .iter()
-        .filter(|item| item.returned != NEVER)
-        .count();
+    let mut frontier = Frontier::new(items, budget, *steps, width);
+    let of = events.len() - items.all.len();
     let mut done = 0;
+    let mut stuck = None;
     for (time, is_return, number) in events {
         let result = if is_return {
             done += 1;
@@ -135,7 +145,10 @@ pub(super) fn run(
         *steps = frontier.steps;
         match result {
             Ok(true) => {}
-            Ok(false) => return Ok(Some(number)),
+            Ok(false) => {
+                stuck = Some(number);
+                break;
+            }
             Err(what) => {
                 let what = match what {
                     What::Steps(_) => What::Steps(budget.steps),
@@ -145,106 +158,10 @@ pub(super) fn run(
             }
         }
     }
-    Ok(None)
-}
-
-impl Items {
-    /// Those operations of a key that say something.
-    fn of(key: &KeyHistory<'_>) -> Self {
-        let mut items = Self {
-            all: Vec::with_capacity(key.indices.len()),
-            initial: vec![key.initial],
-            dead: Value::NIL,
-        };
-        for (index, operation) in key.iter() {
-            let call = Call::from(operation);
-            let says_nothing = match (call.action, call.outcome) {
-                (Action::Read, _) => call.outcome != Outcome::Ok || call.seen.is_none(),
-                (Action::Write(_), outcome) => outcome == Outcome::Fail,
-                (Action::Cas { .. }, _) => false,
-            };
-            if says_nothing {
-                continue;
-            }
-            let returned = match call.outcome {
-                Outcome::Ok | Outcome::Fail => tick(operation.completed),
-                Outcome::Info => NEVER,
-            };
-            items.all.push(Item {
-                index,
-                call,
-                invoked: tick(operation.invoked),
-                returned,
-                is_optional: returned == NEVER,
-            });
-        }
-        let last_seen = items.last_seen();
-        if !items.has_blind() {
-            // Nobody sees its value, so it need not have happened.
-            items.all.retain(|item| {
-                item.returned != NEVER || item.written().is_none_or(|v| last_seen.contains_key(&v))
-            });
-        }
-        items.dead = items.unused_value();
-        items
-    }
-
-    /// A value that no item names; with `initial` such a value too it would be equally dead.
-    fn unused_value(&self) -> Value {
-        let mut used: Vec<Value> = self.initial.clone();
-        for item in &self.all {
-            used.extend(item.written().into_iter().chain(item.looks_for()));
-        }
-        used.sort_unstable();
-        let mut unused = i64::MIN + 1;
-        for value in used {
-            unused += i64::from(value.0 == unused);
-        }
-        Value(unused)
-    }
-
-    /// Until when each value may still be seen.
-    fn last_seen(&self) -> FixedMap<Value, u64> {
-        let mut last_seen = FixedMap::default();
-        for item in &self.all {
-            if let Some(value) = item.looks_for() {
-                let last = last_seen.entry(value).or_insert(0);
-                *last = item.returned.max(*last);
-            }
-        }
-        last_seen
-    }
-
-    /// Whether a failed CAS hides what it saw.
-    pub(super) fn has_blind(&self) -> bool {
-        self.all.iter().any(Item::is_blind)
-    }
-}
-
-impl Item {
-    /// The value that it puts there.
-    pub(super) fn written(&self) -> Option<Value> {
-        match self.call.action {
-            Action::Write(to) => Some(to),
-            Action::Cas { to, .. } if self.call.outcome != Outcome::Fail => Some(to),
-            Action::Read | Action::Cas { .. } => None,
-        }
-    }
-
-    /// The value on which it depends.
-    pub(super) fn looks_for(&self) -> Option<Value> {
-        match self.call.action {
-            Action::Read => self.call.seen,
-            Action::Write(_) => None,
-            Action::Cas { from, .. } => Some(self.call.seen.unwrap_or(from)),
-        }
-    }
-
-    /// Whether it is a failed CAS that hides what it saw.
-    pub(super) fn is_blind(&self) -> bool {
-        let is_failed = self.call.outcome == Outcome::Fail;
-        is_failed && self.call.seen.is_none() && matches!(self.call.action, Action::Cas { .. })
-    }
+    Ok(Sweep {
+        stuck,
+        is_exact: frontier.is_exact,
+    })
 }
 
 /// One way in which things can stand.
@@ -260,6 +177,11 @@ struct Frontier<'a> {
     items: &'a Items,
     budget: &'a Budget<'a>,
     steps: u64,
+    width: usize,
+    /// No configuration was left out.
+    is_exact: bool,
+    /// For narrow searches only: a wide one must get stuck where no order is left, not before.
+    ahead: Option<Ahead>,
     last_seen: FixedMap<Value, u64>,
     hides_allowed: bool,
     configurations: Vec<Configuration>,
@@ -274,7 +196,7 @@ struct Frontier<'a> {
 }
 
 impl<'a> Frontier<'a> {
-    fn new(items: &'a Items, budget: &'a Budget<'a>, steps: u64) -> Self {
+    fn new(items: &'a Items, budget: &'a Budget<'a>, steps: u64, width: usize) -> Self {
         let start = |value: &Value| Configuration {
             value: *value,
             taken: 0,
@@ -283,6 +205,9 @@ impl<'a> Frontier<'a> {
             items,
             budget,
             steps,
+            width,
+            is_exact: true,
+            ahead: (width < usize::MAX).then(|| Ahead::of(items)),
             last_seen: items.last_seen(),
             hides_allowed: !items.has_blind(),
             configurations: items.initial.iter().map(start).collect(),
@@ -331,13 +256,14 @@ impl<'a> Frontier<'a> {
         let before = std::mem::take(&mut self.configurations);
         let mut after: FixedSet<Configuration> = FixedSet::default();
         let mut seen: FixedSet<Configuration> = FixedSet::default();
-        let mut work: Vec<Configuration> = Vec::new();
+        // First in, first out: what takes the fewest updates is found first.
+        let mut work: VecDeque<Configuration> = VecDeque::new();
         for configuration in before {
             let configuration = self.bury(configuration, time);
             if configuration.taken & bit != 0 {
                 after.insert(configuration.without(bit));
             } else if seen.insert(configuration) {
-                work.push(configuration);
+                work.push_back(configuration);
                 if is_optional {
                     after.insert(configuration);
                 }
@@ -345,7 +271,11 @@ impl<'a> Frontier<'a> {
         }
         let turns = self.turns();
         let hidden = self.hidden(time);
-        while let Some(configuration) = work.pop() {
+        while let Some(configuration) = work.pop_front() {
+            if after.len() >= self.width {
+                self.is_exact = false;
+                break;
+            }
             let mut candidates = self.updates & !configuration.taken;
             while candidates != 0 {
                 let candidate = candidates.trailing_zeros() as usize;
@@ -357,16 +287,21 @@ impl<'a> Frontier<'a> {
                 let Some(next) = self.take(configuration, candidate, hidden, time) else {
                     continue;
                 };
+                if self.loses(configuration, next, time) {
+                    self.is_exact = false;
+                    continue;
+                }
                 if next.taken & bit != 0 {
                     after.insert(next.without(bit));
                 } else if seen.insert(next) {
-                    work.push(next);
+                    work.push_back(next);
                 }
             }
         }
         self.free(bit);
         self.configurations = after.into_iter().collect();
         self.drop_dominated();
+        self.narrow();
         Ok(!self.configurations.is_empty())
     }
 
@@ -394,6 +329,23 @@ impl<'a> Frontier<'a> {
             }
         }
         Some(next)
+    }
+
+    /// Whether the step replaces a value that somebody must still see and nobody can write in time.
+    fn loses(&self, from: Configuration, to: Configuration, time: u64) -> bool {
+        let Some(ahead) = self.ahead.as_ref().filter(|_| from.value != to.value) else {
+            return false;
+        };
+        let due_now = bits(self.pending & !to.taken)
+            .map(|slot| self.item(slot))
+            .filter(|item| item.must_see() == Some(from.value))
+            .map(|item| item.returned);
+        let Some(due) = due_now.chain(ahead.due(from.value, time)).min() else {
+            return false;
+        };
+        let is_pending = bits(self.updates & !to.taken)
+            .any(|slot| self.item(slot).written() == Some(from.value));
+        !is_pending && !ahead.is_written(from.value, time, due)
     }
 
     /// A value that nobody can see at `time` or later is as good as any other such value.
@@ -496,6 +448,16 @@ impl<'a> Frontier<'a> {
             }
         }
         self.configurations = kept;
+    }
+
+    /// Leaves out the configurations in which most has been taken, if there are too many.
+    fn narrow(&mut self) {
+        if self.configurations.len() > self.width {
+            self.is_exact = false;
+            // A stable sort: the order before does not depend on chance either.
+            self.configurations.sort_by_key(|c| c.taken.count_ones());
+            self.configurations.truncate(self.width);
+        }
     }
 
     fn pay(&mut self, held: usize) -> Result<(), What> {

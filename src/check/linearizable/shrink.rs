@@ -8,7 +8,8 @@
 //! - An operation that changes nothing may go. An update may go with all that depends on its value.
 
 use super::evidence::{Moment, narrate};
-use super::search::{Item, Items, Stuck, run};
+use super::items::{Item, Items};
+use super::search::{Stuck, run};
 use super::{Budget, KeyHistory, NEVER};
 use crate::check::Evidence;
 use crate::history::{History, Value};
