@@ -79,13 +79,7 @@ fn chart(
             &format!("p{process}"),
         );
     }
-    for band in bands {
-        if let Some(x) = layout.within(band.from) {
-            svg.path(&format!("M{} 4V{}", Px(x), Px(bottom)), ink::EVENT);
-            let name = format!("{} {}", band.tag, band.label);
-            svg.text(x + 4.0, 13.0, Anchor::Start, ink::LABEL, &name);
-        }
-    }
+    faults(&mut svg, bands, &layout, bottom);
     for (operation, word) in operations.iter().zip(&words) {
         let y = lanes.get(&operation.process).copied().unwrap_or(TOP);
         draw(&mut svg, operation, word, &layout, y);
@@ -114,6 +108,21 @@ fn chart(
         &format!("Counterexample on {}", evidence.key),
         &evidence.sentence,
     )
+}
+
+/// Lines at the faults between the operations, named where there is room.
+fn faults(svg: &mut Svg, bands: &[Band], layout: &Layout, bottom: f64) {
+    let mut taken = 0.0;
+    for band in bands {
+        let Some(x) = layout.within(band.from) else {
+            continue;
+        };
+        svg.path(&format!("M{} 4V{}", Px(x), Px(bottom)), ink::EVENT);
+        if x + 4.0 > taken {
+            svg.text(x + 4.0, 13.0, Anchor::Start, ink::LABEL, &band.tag);
+            taken = x + width_of(&band.tag) + 10.0;
+        }
+    }
 }
 
 fn draw(svg: &mut Svg, operation: &Operation, word: &str, layout: &Layout, y: f64) {
@@ -201,6 +210,19 @@ impl Layout {
             places,
             end: end.max(last),
         }
+        .stretched()
+    }
+
+    /// Over the width of the page, if it is narrower and not by too much.
+    fn stretched(mut self) -> Self {
+        let room = PAGE_WIDTH - 38.0 - LEFT;
+        let factor = (room / (self.end - LEFT).max(1.0)).clamp(1.0, MAX_STRETCH);
+        let stretch = |x: f64| LEFT + (x - LEFT) * factor;
+        for (_, x) in &mut self.places {
+            *x = stretch(*x);
+        }
+        self.end = stretch(self.end);
+        self
     }
 
     fn x(&self, time: Nanos) -> f64 {
@@ -222,6 +244,8 @@ const MAX_OPERATIONS: usize = 200;
 const LEFT: f64 = 60.0;
 const TOP: f64 = 18.0;
 const LANE: f64 = 32.0;
+/// A few operations need not fill the page.
+const MAX_STRETCH: f64 = 2.2;
 /// Between two neighbouring instants.
 const STEP: f64 = 16.0;
 const OK: &str = r##"class="oo" fill="#b9d6f2" stroke="#4389c9" rx="3""##;

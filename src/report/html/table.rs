@@ -119,7 +119,7 @@ pub(super) fn checks(record: &RunRecord) -> String {
         return html;
     }
     html.push_str(
-        "<table><thead><tr><th>check</th><th>result</th><th>limit</th><th>measured</th></tr></thead><tbody>",
+        "<table class=\"checks\"><thead><tr><th>check</th><th>result</th><th>limit</th><th>measured</th></tr></thead><tbody>",
     );
     for check in record.checks.iter().take(MAX_ROWS) {
         html.push_str(&check_row(check));
