@@ -146,9 +146,8 @@ impl Vantage {
     }
 
     async fn ask_on_some_connection(&self) -> Option<String> {
-        let idle = self.idle.borrow_mut().pop();
-        let mut connection = match idle {
-            Some((_, connection)) => connection,
+        let mut connection = match self.idle_connection().await {
+            Some(connection) => connection,
             None => match self.shared.system.connect(self.addr, CONNECT_WITHIN).await {
                 Ok(connection) => connection,
                 Err(error) => return Some(error.to_string()),
@@ -165,6 +164,19 @@ impl Vantage {
         match reply.outcome {
             Outcome::Ok => None,
             Outcome::Fail | Outcome::Info => Some(reply.error.unwrap_or_default()),
+        }
+    }
+
+    /// A connection of the pool that is not lost. One that broke while it lay idle says nothing
+    /// about the node now.
+    async fn idle_connection(&self) -> Option<Box<dyn Client>> {
+        loop {
+            let (_, mut connection) = self.idle.borrow_mut().pop()?;
+            tokio::select! {
+                biased;
+                () = connection.lost() => {}
+                () = std::future::ready(()) => return Some(connection),
+            }
         }
     }
 

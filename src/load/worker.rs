@@ -165,20 +165,48 @@ impl Worker {
         })
     }
 
-    /// Waits for the intended start, for the load not to be held, and for a connection. Safe to
-    /// drop at any time: no operation is in flight here.
+    /// Waits for the intended start, for the load not to be held, and for a connection. A
+    /// connection that breaks meanwhile is replaced at once, as an event-driven client would do.
+    /// Safe to drop at any time: no operation is in flight here.
     async fn prepare(&mut self, intended: Nanos, commands: &watch::Receiver<Command>) {
-        while intended > self.shared.clock.now() {
-            let idle_until = self.last_use + PING_EVERY;
-            if self.connection.is_some() && idle_until < intended {
-                self.timer.until(idle_until).await;
-                self.ping().await;
-            } else {
-                self.timer.until(intended).await;
+        loop {
+            self.connect().await;
+            let now = self.shared.clock.now();
+            let held = *commands.borrow() == Command::Hold;
+            if intended <= now && !held {
+                return;
             }
+            self.idle(intended, held, commands).await;
         }
+    }
+
+    /// Waits for whatever comes first: the intended start, the time for a ping, the end of a hold,
+    /// the loss of the connection.
+    async fn idle(&mut self, intended: Nanos, held: bool, commands: &watch::Receiver<Command>) {
+        let ping = self.last_use + PING_EVERY;
+        let due = if held { ping } else { ping.min(intended) };
         let mut commands = commands.clone();
-        drop(commands.wait_for(|command| *command != Command::Hold).await);
+        let Some(connection) = self.connection.as_mut() else {
+            return;
+        };
+        tokio::select! {
+            biased;
+            () = connection.lost() => {
+                self.connection = None;
+                self.move_on();
+                return;
+            }
+            () = self.timer.until(due) => {}
+            // An error means that the load is being ended: the caller sees that itself.
+            _ = commands.wait_for(|command| *command != Command::Hold), if held => {}
+        }
+        if self.shared.clock.now() >= ping {
+            self.ping().await;
+        }
+    }
+
+    /// Opens a connection unless there is one where it should be.
+    async fn connect(&mut self) {
         if self.shared.workers.pin == Pin::Leader {
             self.go_to_leader();
         }

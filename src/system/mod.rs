@@ -106,6 +106,10 @@ pub trait Client: Send + std::fmt::Debug {
     /// Brings a register into being with this value, whether it exists or not.
     async fn create(&mut self, key: &str, value: Value) -> Reply;
 
+    /// Resolves when the connection, with nothing in flight, turns out to be lost. May be dropped
+    /// at any time.
+    async fn lost(&mut self);
+
     /// Keeps an idle session alive.
     async fn ping(&mut self) -> Result<(), ConnectError>;
 

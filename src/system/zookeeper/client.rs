@@ -264,6 +264,12 @@ impl Client for ZkClient {
         }
     }
 
+    async fn lost(&mut self) {
+        // Nothing is in flight, so the end of the stream is all that can come; anything else
+        // would be an answer to nobody, after which no reply can be trusted either.
+        drop(self.stream.peek(&mut [0]).await);
+    }
+
     async fn ping(&mut self) -> Result<(), ConnectError> {
         let request = Request::new(PING_XID, OpCode::Ping);
         self.call(PING_XID, request)
