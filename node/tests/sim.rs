@@ -18,6 +18,8 @@ mod schedule;
 #[path = "sim/world.rs"]
 mod world;
 
+use std::collections::BTreeMap;
+
 use schedule::{Watch, run_seed};
 
 /// How many seeds an ordinary test run tries.
@@ -50,6 +52,7 @@ fn random_schedules_keep_all_invariants_and_recover() {
         None => 0..number("CHAOS_SIM_SEEDS").unwrap_or(SEEDS),
     };
     let (mut delivered, mut acknowledged) = (0, 0);
+    let mut coverage: BTreeMap<String, u64> = BTreeMap::new();
     for seed in seeds {
         let outcome = run_seed(seed, Watch::default());
         if let Some(error) = outcome.error {
@@ -57,8 +60,12 @@ fn random_schedules_keep_all_invariants_and_recover() {
         }
         delivered += outcome.delivered;
         acknowledged += outcome.acknowledged;
+        for (name, count) in outcome.coverage {
+            *coverage.entry(name).or_insert(0) += count;
+        }
     }
     println!("{delivered} transactions delivered, {acknowledged} acknowledged");
+    println!("{coverage:#?}");
     assert!(acknowledged > 0, "a run without writes shows nothing");
 }
 

@@ -31,8 +31,10 @@ pub struct Core {
     keep_entries: usize,
     pub(super) rng: Rng,
     pub(super) now: Nanos,
-    /// The last wake-up asked for: being later than that is a stall.
-    pub(super) wake_at: Nanos,
+    /// The last wake-up asked for.
+    wake_at: Nanos,
+    /// Being later than this is a stall.
+    due: Nanos,
     pub(super) out: Vec<Output>,
     pub(super) peers: BTreeMap<Sid, Peer>,
     /// Accepted connections whose peer is unknown, and when they were accepted.
@@ -100,6 +102,7 @@ impl Core {
             rng: Rng::new(seed),
             now,
             wake_at: Nanos::NEVER,
+            due: Nanos::NEVER,
             out: vec![
                 Output::Trace(TraceEvent::Boot {
                     accepted_epoch,
@@ -134,7 +137,11 @@ impl Core {
         self.now = self.now.max(now);
         self.note_stall();
         match input {
-            Input::Tick => self.tick(),
+            Input::Tick => {
+                // This may be the wake-up that was asked for: the next one is asked for anew.
+                self.wake_at = Nanos::NEVER;
+                self.tick();
+            }
             Input::Connected { conn, dialed } => self.on_connected(conn, dialed),
             Input::Disconnected { conn, reason } => self.on_disconnected(conn, reason),
             Input::DialFailed { peer, reason } => self.on_dial_failed(peer, reason),
@@ -212,7 +219,7 @@ impl Core {
 
     /// A node that stood still must not blame others for the silence.
     fn note_stall(&mut self) {
-        let late = self.now.since(self.wake_at);
+        let late = self.now.since(self.due);
         if late <= Nanos(3 * self.timing.heartbeat.0) {
             return;
         }
@@ -236,8 +243,6 @@ impl Core {
                 }
             }
         }
-        // What is fed in before the next tick is not a second stall.
-        self.wake_at = self.now;
     }
 
     fn ask_to_wake(&mut self) {
@@ -249,6 +254,8 @@ impl Core {
         // Roles other than looking have slow deadlines only; the pings wake them often enough.
         let idle = self.now.after(self.timing.heartbeat);
         let wake_at = role.min(links).min(idle).max(self.now);
+        // What is fed in between a late wake-up and its tick is not a second stall.
+        self.due = wake_at;
         if wake_at != self.wake_at {
             self.wake_at = wake_at;
             self.out.push(Output::WakeAt(wake_at));

@@ -41,6 +41,9 @@ pub(crate) struct Conn {
 #[derive(Debug)]
 pub(crate) struct Net {
     rules: Vec<Vec<Rule>>,
+    /// Every frame takes up to so many nanoseconds longer, so that steps of different nodes
+    /// overlap which otherwise never would.
+    pub(crate) slowness: u64,
     pub(crate) conns: BTreeMap<u64, Conn>,
     next: u64,
 }
@@ -59,6 +62,7 @@ impl Net {
     pub(crate) fn new(nodes: usize) -> Self {
         Self {
             rules: vec![vec![Rule::Pass; nodes]; nodes],
+            slowness: 0,
             conns: BTreeMap::new(),
             next: 1,
         }
@@ -108,6 +112,7 @@ impl Net {
             Rule::Lose(_) => 0,
             Rule::Delay(extra) => extra,
         };
+        let extra = extra + rng.below(self.slowness + 1);
         let arrival = (now + latency(rng) + extra).max(state.last_arrival[direction] + 1);
         state.last_arrival[direction] = arrival;
         (arrival < state.broken_at[direction]).then_some(arrival)

@@ -1,6 +1,8 @@
 //! Random runs: a while of load and faults, then peace, in which the cluster must recover.
 
-use chaos_node::protocol::io::Phase;
+use std::collections::BTreeMap;
+
+use chaos_node::protocol::io::{Phase, TraceEvent};
 
 use super::net::Rule;
 use super::rng::Rng;
@@ -11,6 +13,8 @@ use super::world::{MILLI, Settings, World};
 pub(crate) struct Outcome {
     pub(crate) delivered: usize,
     pub(crate) acknowledged: u64,
+    /// How often the nodes said what of themselves.
+    pub(crate) coverage: BTreeMap<String, u64>,
     pub(crate) digest: Option<u64>,
     pub(crate) error: Option<String>,
     pub(crate) tail: Vec<String>,
@@ -45,6 +49,7 @@ pub(crate) fn run_seed(seed: u64, watch: Watch) -> Outcome {
             return Outcome {
                 delivered: 0,
                 acknowledged: 0,
+                coverage: BTreeMap::new(),
                 digest: None,
                 error: Some(error),
                 tail: Vec::new(),
@@ -65,10 +70,37 @@ pub(crate) fn run_seed(seed: u64, watch: Watch) -> Outcome {
     Outcome {
         delivered: world.checker.history.len(),
         acknowledged: world.acknowledged,
+        coverage: coverage(&world),
         digest: world.digest,
         error,
         tail: world.tail.map(Vec::from).unwrap_or_default(),
     }
+}
+
+/// Which events and reasons occurred.
+fn coverage(world: &World) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for (.., event) in &world.traces {
+        let name = match event {
+            TraceEvent::Looking { reason } => format!("looking {reason}"),
+            TraceEvent::Suspect { channel, .. } => format!("suspect {channel}"),
+            TraceEvent::Evict { reason, .. } => format!("evict {reason}"),
+            TraceEvent::StepDown { reason, .. } => format!("step_down {reason}"),
+            TraceEvent::Synced { mode, .. } => format!("synced {}", mode.word()),
+            TraceEvent::Rejoin { .. } => "rejoin".to_owned(),
+            TraceEvent::Stalled { .. } => "stalled".to_owned(),
+            TraceEvent::Active { .. } => "active".to_owned(),
+            TraceEvent::Candidate { .. } => "candidate".to_owned(),
+            TraceEvent::Elected { .. } => "elected".to_owned(),
+            TraceEvent::EpochAgreed { .. } => "epoch_agreed".to_owned(),
+            TraceEvent::Boot { .. }
+            | TraceEvent::Trust { .. }
+            | TraceEvent::SyncStart { .. }
+            | TraceEvent::Following { .. } => continue,
+        };
+        *counts.entry(name).or_insert(0) += 1;
+    }
+    counts
 }
 
 /// Load and faults.
@@ -76,6 +108,9 @@ fn storm(world: &mut World, rng: &mut Rng, menu: Menu) -> Result<(), String> {
     world.run_for(rng.between(5, 120) * MILLI)?;
     if menu.crashes {
         world.crash_odds = [0, 200, 1000, 3000][rng.index(4)];
+    }
+    if rng.chance(300_000) {
+        world.net.slowness = rng.between(1, 30) * MILLI;
     }
     if menu.slow_disks {
         world.disk_worst = rng.between(2, 700) * MILLI;
@@ -178,6 +213,7 @@ fn isolate(world: &mut World, rng: &mut Rng, node: usize) {
 fn peace(world: &mut World) -> Result<(), String> {
     world.crash_odds = 0;
     world.disk_worst = 300_000;
+    world.net.slowness = 0;
     world.net.heal();
     for node in 0..world.nodes.len() {
         world.resume(node)?;

@@ -19,7 +19,7 @@ use super::rng::Rng;
 pub(crate) const MILLI: u64 = 1_000_000;
 
 /// How many lines of what happened are kept for a failure.
-const TAIL: usize = 400;
+const TAIL: usize = 4000;
 
 /// What will happen to a node.
 #[derive(Debug)]
@@ -351,6 +351,11 @@ impl World {
             Event::Input(end, input) => {
                 if self.is_current(end) {
                     self.feed(end.node, input)?;
+                } else if let Input::Frame { conn, .. } = input {
+                    // Nobody has this connection any more: its host says so.
+                    let (conn, side) = locate(conn);
+                    let at = self.now + latency(&mut self.rng);
+                    self.notify_broken(conn, 1 - side, BreakReason::Reset, at);
                 }
             }
             Event::Wake(end, at) => {
