@@ -43,8 +43,6 @@ pub(super) struct Server {
     pub(super) wake_at: u64,
     /// When sessions are looked at next, in monotonic nanoseconds.
     pub(super) review_at: u64,
-    /// The last transaction of the newest snapshot saved or begun.
-    pub(super) applied_at_snapshot: u64,
     pub(super) applied_since_snapshot: u64,
     pub(super) started: u64,
     pub(super) received: u64,

@@ -131,7 +131,6 @@ impl Server {
             return Err(ServerError::Invariant(text));
         }
         self.applied_since_snapshot = 0;
-        self.applied_at_snapshot = zxid.0;
         Ok(())
     }
 
@@ -141,7 +140,6 @@ impl Server {
             return;
         }
         self.applied_since_snapshot = 0;
-        self.applied_at_snapshot = self.state.applied();
         let zxid = Zxid(self.state.applied());
         let bytes = Payload::from(self.state.encode());
         self.worker.send(Batch {

@@ -74,7 +74,6 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let now = clock::monotonic_ns();
     let mut server = Server {
         sessions: Sessions::new(rules(&config), moment()),
-        applied_at_snapshot: state.applied(),
         applied_since_snapshot: 0,
         core,
         state,

@@ -21,6 +21,8 @@ pub(crate) struct Ensemble {
     running: BTreeMap<u8, Child>,
     sender: Sender<Line>,
     lines: Receiver<Line>,
+    /// What was taken from `lines`, for the message of a failure.
+    seen: Vec<Line>,
 }
 
 /// A node, and a line of its trace.
@@ -39,6 +41,7 @@ impl Ensemble {
             running: BTreeMap::new(),
             sender,
             lines,
+            seen: Vec::new(),
         }
     }
 
@@ -164,8 +167,9 @@ impl Ensemble {
 
     fn next_line(&mut self, wanted: &str) -> Line {
         let line = self.lines.recv_timeout(PATIENCE);
-        line.map_err(|_| format!("waited in vain for {wanted}"))
-            .expect("the event comes in time")
+        let line = line.map_err(|_| format!("waited in vain for {wanted}: {:#?}", self.seen));
+        self.seen.push(line.expect("the event comes in time"));
+        self.seen.last().expect("it was pushed just now").clone()
     }
 }
 
