@@ -210,10 +210,12 @@ impl Worker {
         if self.shared.workers.pin == Pin::Leader {
             self.go_to_leader();
         }
-        let mut failures = 0;
+        let mut failures = 0_u32;
         while self.connection.is_none() {
             let (_, addr) = self.nodes[self.at];
-            match self.shared.system.connect(addr, CONNECT_WITHIN).await {
+            // A node that lost power does not answer at all: the first tries are impatient.
+            let within = (CONNECT_FIRST * (1 << failures.min(4))).min(CONNECT_WITHIN);
+            match self.shared.system.connect(addr, within).await {
                 Ok(client) => {
                     self.connection = Some(client);
                     self.last_use = self.shared.clock.now();
@@ -304,7 +306,13 @@ impl Worker {
 
     fn move_on(&mut self) {
         match self.shared.workers.pin {
-            Pin::Roam => self.at = (self.at + 1) % self.nodes.len(),
+            // Any other node at random: were it always the next one, the clients of nodes that
+            // fail in turn would gather at one node.
+            Pin::Roam if self.nodes.len() > 1 => {
+                let step = 1 + self.backoff.index(self.nodes.len() - 1);
+                self.at = (self.at + step) % self.nodes.len();
+            }
+            Pin::Roam => {}
             Pin::Spread => {}
             Pin::Leader => self.go_to_leader(),
         }
@@ -347,6 +355,9 @@ fn learned(action: &Action, reply: &Reply) -> Option<Value> {
         (Action::Write(_), _) => None,
     }
 }
+
+/// A healthy node opens a session within a few milliseconds.
+const CONNECT_FIRST: Duration = Duration::from_millis(40);
 
 /// An idle connection is used at least this often, well below any session timeout.
 const PING_EVERY: Nanos = Nanos::from_secs(2);

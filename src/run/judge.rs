@@ -45,6 +45,7 @@ pub fn judge(folder: &RunFolder) -> Result<RunRecord, JudgeError> {
         facts,
         history,
         events,
+        torn,
         ..
     } = folder.load()?;
     let context = context(&facts.plan);
@@ -53,6 +54,14 @@ pub fn judge(folder: &RunFolder) -> Result<RunRecord, JudgeError> {
     let predicates = predicates(&linear, &history, &events, facts.plan.nodes);
     let mut checks = expectations(&facts, &measurements, &predicates)?;
     checks.extend(assumptions(&facts, &history, &events));
+    checks.extend(torn.iter().map(|name| {
+        let reason = format!("the last line of {name} was cut short: the run died while writing");
+        check(
+            "files whole",
+            Class::Assumption,
+            Err((Verdict::Unknown, reason)),
+        )
+    }));
     let (verdict, exit) = conclude(&checks, facts.interrupted);
     let last = events
         .iter()

@@ -215,9 +215,13 @@ impl Stage {
             errors: Vec::new(),
             operations: self.board.updates_since(began),
         };
-        let events = self.so_far.borrow();
-        let first = events.partition_point(|event| event.time < began);
-        let measured = measure(&history, &events[first..], &self.context);
+        // Reports of nodes arrive a little late, so the list is not quite in the order of time.
+        let events: Vec<Event> = {
+            let so_far = self.so_far.borrow();
+            let of_trial = so_far.iter().filter(|event| event.time >= began);
+            of_trial.cloned().collect()
+        };
+        let measured = measure(&history, &events, &self.context);
         for fault in measured
             .trials
             .iter()
