@@ -9,6 +9,8 @@ mod checker;
 mod disk;
 #[path = "sim/net.rs"]
 mod net;
+#[path = "sim/outputs.rs"]
+mod outputs;
 #[path = "sim/rng.rs"]
 mod rng;
 #[path = "sim/scenarios.rs"]
@@ -24,6 +26,25 @@ use schedule::{Watch, run_seed};
 
 /// How many seeds an ordinary test run tries.
 const SEEDS: u64 = 600;
+
+/// What an ordinary run must have reached, or it shows too little.
+const REACHED: &[&str] = &[
+    "active",
+    "evict eof",
+    "evict reset",
+    "evict timeout",
+    "looking better_history",
+    "looking disk_stalled",
+    "looking leader_left",
+    "looking leader_lost",
+    "looking no_quorum",
+    "looking quorum_lost",
+    "rejoin",
+    "stalled",
+    "synced DIFF",
+    "synced SNAP",
+    "synced TRUNC",
+];
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
@@ -67,6 +88,11 @@ fn random_schedules_keep_all_invariants_and_recover() {
     println!("{delivered} transactions delivered, {acknowledged} acknowledged");
     println!("{coverage:#?}");
     assert!(acknowledged > 0, "a run without writes shows nothing");
+    if number("CHAOS_SIM_SEED").is_none() {
+        for name in REACHED {
+            assert!(coverage.contains_key(*name), "no schedule reached: {name}");
+        }
+    }
 }
 
 #[test]

@@ -20,6 +20,8 @@ mod quorum;
 mod readindex;
 mod rng;
 mod role;
+#[cfg(test)]
+mod rules;
 mod stream;
 mod sync;
 pub mod wire;

@@ -178,6 +178,28 @@ fn a_follower_that_was_cut_off_returns_without_a_new_election() {
 }
 
 #[test]
+fn an_idle_node_that_was_cut_off_disturbs_nobody_with_its_equal_history() {
+    for (sends, hears) in [(true, false), (false, true), (true, true)] {
+        for seed in 0..20 {
+            let (mut world, leader) = steady(seed, THREE).unwrap();
+            let epoch = world.nodes[leader].serving;
+            let victim = (leader + 1) % 3;
+            for _ in 0..3 {
+                cut(&mut world, victim, sends, hears);
+                world.run_for(500 * MILLI).unwrap();
+                world.net.heal();
+                world.run_for(600 * MILLI).unwrap();
+            }
+            for node in 0..3 {
+                assert_eq!(world.nodes[node].serving, epoch, "seed {seed}, node {node}");
+            }
+            let elections = count(&world, |event| matches!(event, TraceEvent::Active { .. }));
+            assert_eq!(elections, 0, "seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn a_leader_that_stood_still_gives_up_and_follows() {
     for seed in 0..20 {
         let (mut world, leader) = steady(seed, THREE).unwrap();

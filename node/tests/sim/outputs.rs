@@ -1,0 +1,209 @@
+//! What the outputs of a node do to the simulated world.
+
+use chaos_node::protocol::io::{BreakReason, DiskOp, Input, Output, RejectReason, TraceEvent};
+use chaos_node::protocol::message::Frame;
+use chaos_node::protocol::zxid::{ConnId, Sid, Ticket, Zxid};
+
+use super::checker::node_of;
+use super::disk::{Record, snapshot_records};
+use super::net::{End, Rule, id_of, latency, locate};
+use super::world::{Event, MILLI, Node, World};
+
+impl World {
+    pub(crate) fn execute(&mut self, node: usize, output: Output) -> Result<(), String> {
+        let end = End {
+            node,
+            boot: self.nodes[node].boot,
+        };
+        match output {
+            Output::Dial { peer } => self.dial(end, peer),
+            Output::Send { conn, frame } => self.send(node, conn, frame)?,
+            Output::Close { conn } => {
+                let (conn, side) = locate(conn);
+                self.hang_up(conn, side, BreakReason::Reset);
+            }
+            Output::Disk { ticket, ops } => self.write_disk(end, ticket, ops)?,
+            Output::Deliver(entry) => self.deliver(node, Record::of(&entry)?)?,
+            Output::Restore { zxid, bytes } => {
+                let records = snapshot_records(&bytes);
+                if records.last().map_or(Zxid::ZERO, |record| record.zxid) != zxid {
+                    return Err("a snapshot is not what it says".to_owned());
+                }
+                if !self.checker.history.starts_with(&records) {
+                    return Err("I2: a snapshot holds what was not delivered".to_owned());
+                }
+                self.nodes[node].applied = records;
+            }
+            Output::SnapshotWanted => {
+                let at = self.now + self.rng.between(1, 3 * MILLI);
+                self.schedule(at, Event::Snapshot(end));
+            }
+            Output::ReadReady { request, zxid } => {
+                self.checker.on_read_ready(node, request, zxid)?;
+            }
+            Output::Rejected { reason, .. } => {
+                if reason == RejectReason::TooLarge {
+                    return Err("nothing here is too large".to_owned());
+                }
+            }
+            Output::Serving { leader, epoch } => {
+                self.checker.on_serving(epoch, &self.nodes[node].applied)?;
+                self.nodes[node].serving = Some((leader, epoch));
+            }
+            Output::NotServing => self.nodes[node].serving = None,
+            Output::Trace(event) => {
+                if let TraceEvent::Active { epoch, .. } = event {
+                    self.checker
+                        .on_active(node, epoch, &self.nodes[node].disk)?;
+                }
+                self.log(|| format!("{node} == {event:?}"));
+                self.traces.push((self.now, node, event));
+            }
+            Output::WakeAt(at) => {
+                self.nodes[node].wake_at = at.0;
+                self.schedule(at.0.max(self.now), Event::Wake(end, at.0));
+            }
+            Output::Fatal(text) => return Err(format!("fatal: {text}")),
+        }
+        Ok(())
+    }
+
+    fn dial(&mut self, end: End, peer: Sid) {
+        let to = node_of(peer);
+        let there = self.now + latency(&mut self.rng);
+        let back = there + latency(&mut self.rng);
+        let cut = self.net.rule(end.node, to) == Rule::Cut;
+        if cut && self.rng.chance(500_000) {
+            let failed = Input::DialFailed {
+                peer,
+                reason: BreakReason::Timeout,
+            };
+            self.schedule(self.now + 250 * MILLI, Event::Input(end, failed));
+            return;
+        }
+        if self.nodes[to].core.is_none() {
+            let failed = Input::DialFailed {
+                peer,
+                reason: BreakReason::Refused,
+            };
+            self.schedule(back, Event::Input(end, failed));
+            return;
+        }
+        let other = End {
+            node: to,
+            boot: self.nodes[to].boot,
+        };
+        let conn = self.net.open([end, other], back);
+        let dialed = Input::Connected {
+            conn: id_of(conn, 0),
+            dialed: Some(peer),
+        };
+        let accepted = Input::Connected {
+            conn: id_of(conn, 1),
+            dialed: None,
+        };
+        self.schedule(back, Event::Input(end, dialed));
+        self.schedule(there, Event::Input(other, accepted));
+    }
+
+    fn send(&mut self, node: usize, conn: ConnId, frame: Frame) -> Result<(), String> {
+        if let Frame::Segment(segment) = &frame {
+            let disk = &self.nodes[node].disk;
+            self.checker.on_message(&segment.message, disk)?;
+        }
+        let (id, side) = locate(conn);
+        if self
+            .net
+            .conns
+            .get(&id)
+            .is_none_or(|state| state.closed[side])
+        {
+            return Ok(());
+        }
+        if let Some(at) = self.net.arrival(id, side, self.now, &mut self.rng) {
+            let Some(state) = self.net.conns.get(&id) else {
+                return Ok(());
+            };
+            let input = Input::Frame {
+                conn: id_of(id, 1 - side),
+                frame,
+            };
+            self.schedule(at, Event::Input(state.ends[1 - side], input));
+        }
+        Ok(())
+    }
+
+    /// One end goes away; the other learns of it behind what is under way, unless the link is cut.
+    pub(crate) fn hang_up(&mut self, conn: u64, side: usize, reason: BreakReason) {
+        let Some(state) = self.net.conns.get_mut(&conn) else {
+            return;
+        };
+        if std::mem::replace(&mut state.closed[side], true) {
+            return;
+        }
+        let (from, to) = (state.ends[side].node, state.ends[1 - side].node);
+        if reason == BreakReason::Reset {
+            state.broken_at[side] = self.now + self.rng.below(300_000);
+        }
+        let last_arrival = state.last_arrival[side];
+        if state.closed[0] && state.closed[1] {
+            self.net.conns.remove(&conn);
+        } else if self.net.rule(from, to) != Rule::Cut || self.rng.chance(300_000) {
+            let at = (self.now + latency(&mut self.rng)).max(last_arrival + 1);
+            self.notify_broken(conn, 1 - side, reason, at);
+        }
+    }
+
+    pub(crate) fn notify_broken(&mut self, conn: u64, side: usize, reason: BreakReason, at: u64) {
+        let Some(state) = self.net.conns.get(&conn) else {
+            return;
+        };
+        if !state.closed[side] {
+            let input = Input::Disconnected {
+                conn: id_of(conn, side),
+                reason,
+            };
+            self.schedule(at, Event::Input(state.ends[side], input));
+        }
+    }
+
+    fn write_disk(&mut self, end: End, ticket: Ticket, ops: Vec<DiskOp>) -> Result<(), String> {
+        for op in &ops {
+            if let DiskOp::Append(entries) | DiskOp::InstallSnapshot { entries, .. } = op {
+                for entry in entries {
+                    self.checker.on_append(end.node, Record::of(entry)?)?;
+                }
+            }
+        }
+        let state = &mut self.nodes[end.node];
+        state.disk.issue(ticket, ops)?;
+        let worst = if self.rng.chance(30_000) {
+            self.disk_worst
+        } else {
+            300_000
+        };
+        let took = self.rng.between(60_000, worst.max(60_001));
+        state.disk_free = state.disk_free.max(self.now) + took;
+        let at = state.disk_free;
+        self.schedule(at, Event::Written(end, ticket));
+        Ok(())
+    }
+
+    fn deliver(&mut self, node: usize, record: Record) -> Result<(), String> {
+        let index = self.nodes[node].applied.len();
+        let holds = |state: &Node| state.disk.durable.history.get(index) == Some(&record);
+        let holders = self.nodes.iter().map(holds);
+        let quorum = self.nodes.len() / 2 + 1;
+        self.checker.on_deliver(index, record, holders, quorum)?;
+        let state = &mut self.nodes[node];
+        if state.disk.durable.history.get(index) != Some(&record) {
+            return Err(format!("{} is delivered but not durable here", record.zxid));
+        }
+        state.applied.push(record);
+        if record.origin == Sid(node as u8 + 1) && record.request >> 40 == state.boot {
+            self.checker.acknowledged = self.checker.acknowledged.max(record.zxid);
+            self.acknowledged += 1;
+        }
+        Ok(())
+    }
+}
