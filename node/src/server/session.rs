@@ -2,7 +2,8 @@
 //!
 //! Requests of one connection are answered strictly in order. A write is proposed when it arrives and
 //! answered when it is applied; a read waits until everything before it is answered, so a session
-//! always reads its own writes.
+//! always reads its own writes. A write behind a request that waits for a quorum is *deferred*:
+//! proposed only when that one is answered, or else a read could see a write that came after it.
 //!
 //! Invariant: only the front of the queue is ever answered.
 
@@ -10,7 +11,7 @@ use std::collections::VecDeque;
 
 use crate::client::{Read, Reply, connect_response, expired_response, unknown_operation};
 use crate::protocol::zxid::Zxid;
-use crate::state::{ErrorCode, Outcome, PASSWORD_LEN, State};
+use crate::state::{ErrorCode, Outcome, PASSWORD_LEN, State, TxnOp};
 
 /// A connection with its session, if it has one already.
 #[derive(Debug, Default)]
@@ -33,6 +34,8 @@ pub(super) struct Pending {
 pub(super) enum Work {
     /// Applied by the log.
     Write { request: u64, write: WriteKind },
+    /// Will be proposed when nothing before it waits for a quorum.
+    Deferred { op: TxnOp, write: WriteKind },
     /// Served from the state.
     Read { xid: i32, read: Read, when: When },
     /// Nothing but the wait.
@@ -103,6 +106,31 @@ impl Session {
             .is_some_and(|front| matches!(front.work, Work::Attach { .. }))
     }
 
+    /// Whether a write that comes now must be deferred.
+    pub(super) fn defers(&self) -> bool {
+        self.queue.iter().any(|pending| {
+            pending.work.waits_for_quorum() || matches!(pending.work, Work::Deferred { .. })
+        })
+    }
+
+    /// The first deferred write, if nothing before it waits for a quorum any more: it is proposed
+    /// now, with this number.
+    pub(super) fn start_deferred(&mut self, request: u64) -> Option<TxnOp> {
+        let work = self
+            .queue
+            .iter_mut()
+            .map(|pending| &mut pending.work)
+            .take_while(|work| !work.waits_for_quorum())
+            .find(|work| matches!(work, Work::Deferred { .. }))?;
+        if let Work::Deferred { write, .. } = *work
+            && let Work::Deferred { op, .. } =
+                std::mem::replace(work, Work::Write { request, write })
+        {
+            return Some(op);
+        }
+        None
+    }
+
     /// This node's own write was applied.
     pub(super) fn applied(&mut self, request: u64, zxid: u64, outcome: &Outcome) {
         for pending in &mut self.queue {
@@ -159,10 +187,23 @@ impl WriteKind {
 }
 
 impl Work {
+    fn waits_for_quorum(&self) -> bool {
+        match self {
+            Self::Read { when, .. } | Self::Sync { when, .. } | Self::Attach { when, .. } => {
+                *when != When::Now
+            }
+            Self::Write { .. }
+            | Self::Deferred { .. }
+            | Self::Refuse { .. }
+            | Self::RefuseUnknown { .. }
+            | Self::Done { .. } => false,
+        }
+    }
+
     fn answer(&self, state: &State) -> Option<(Vec<u8>, bool)> {
         let zxid = state.applied();
         match self {
-            Self::Write { .. } => None,
+            Self::Write { .. } | Self::Deferred { .. } => None,
             Self::Read { xid, read, when } => when.has_come(state).then(|| {
                 let reply = Reply {
                     xid: *xid,

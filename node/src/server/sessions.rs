@@ -304,9 +304,16 @@ impl Sessions {
                     let with_stat = asked.with_stat;
                     WriteKind::Plain { xid, with_stat }
                 };
-                let request = self.propose(session, asked.op, now);
-                self.waiting.insert(request, conn);
-                Work::Write { request, write }
+                if self.connections.get(&conn).is_some_and(Session::defers) {
+                    Work::Deferred {
+                        op: asked.op,
+                        write,
+                    }
+                } else {
+                    let request = self.propose(session, asked.op, now);
+                    self.waiting.insert(request, conn);
+                    Work::Write { request, write }
+                }
             }
             Request::Refused(code) => Work::Refuse { xid, code },
             Request::Unknown => Work::RefuseUnknown { xid },
@@ -334,6 +341,18 @@ impl Sessions {
         }
         if session.outstanding() > 0 {
             self.held.insert(conn);
+        }
+        self.propose_deferred(conn, now);
+    }
+
+    /// Proposes the writes that nothing holds back any more.
+    fn propose_deferred(&mut self, conn: ConnId, now: Moment) {
+        while let Some(session) = self.connections.get_mut(&conn)
+            && let Some(id) = session.id
+            && let Some(op) = session.start_deferred(self.last_request + 1)
+        {
+            let request = self.propose(id, op, now);
+            self.waiting.insert(request, conn);
         }
     }
 

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -108,6 +109,8 @@ impl Ensemble {
             .arg(local(self.peer_ports[&id]).to_string())
             .arg("--peers")
             .arg(peers.join(","))
+            // Tests run on busy machines. A killed node is noticed at once all the same.
+            .args(["--suspect-floor=2s", "--suspect-cap=5s"])
             .args(&self.options);
         command
     }
@@ -191,14 +194,16 @@ pub(crate) fn eventually(wanted: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Ports that are free now, all different.
-pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind(local(0)).expect("loopback has free ports"))
-        .collect();
-    listeners
-        .iter()
-        .map(|listener| listener.local_addr().expect("it is bound").port())
+/// Ports that are free now, all different. They lie below the range from which the kernel takes ports
+/// for outgoing connections, so that nobody else gets them before the node does; several runs of the
+/// tests begin at different places.
+fn free_ports(count: usize) -> Vec<u16> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(997);
+    std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(start) % 20_000)
+        .filter_map(|offset| u16::try_from(10_000 + offset).ok())
+        .filter(|port| TcpListener::bind(local(*port)).is_ok())
+        .take(count)
         .collect()
 }
 

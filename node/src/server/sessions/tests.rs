@@ -301,3 +301,32 @@ fn a_session_that_closes_while_it_is_continued_is_told_as_expired() {
     assert_eq!(node.sent, [(B, expired_response(true))]);
     assert_eq!(node.finished, [A, B]);
 }
+
+#[test]
+fn a_write_behind_a_sync_is_proposed_when_the_sync_is_answered() {
+    let mut node = Node::new(true);
+    node.connect(A);
+    node.frame(A, &set_data(1, "/"));
+    node.frame(A, &sync(2));
+    node.frame(A, &set_data(3, "/"));
+    node.frame(A, &get_data(4, "/"));
+    node.frame(A, &set_data(5, "/"));
+    assert_eq!(node.proposed.len(), 1, "the second could be seen too early");
+    let asked = std::mem::take(&mut node.asked);
+    node.sessions
+        .read_ready(asked[0], Zxid(2), node.now, &node.state);
+    node.take();
+    assert!(node.sent.is_empty());
+    node.apply();
+    assert_eq!(node.replies(), [(1, 0), (2, 0)]);
+    assert_eq!(node.proposed.len(), 1, "the third waits behind the read");
+    node.apply();
+    assert_eq!(node.replies(), [(3, 0)]);
+    assert!(node.proposed.is_empty());
+    node.sessions
+        .read_ready(asked[1], Zxid(2), node.now, &node.state);
+    node.take();
+    assert_eq!(node.replies(), [(4, 0)]);
+    node.apply();
+    assert_eq!(node.replies(), [(5, 0)]);
+}
