@@ -3,22 +3,28 @@
 //! *Window*: 500 ms. *Goodput*: answered operations; a CAS that saw another value was answered.
 //! *Error*: an operation without a certain answer, or refused. *Baseline* of a fault: the latest
 //! seconds of load before it in which no fault was in force or in its aftermath. Trials may leave
-//! only fractions of a window between them, so it is a mean over that time, not over windows.
+//! only fractions of a window between them, so it is a mean over that time, not over windows; and
+//! what was meant to start in that time counts, not what ended in it, lest a backlog of the last
+//! fault pass for normal service.
 
 use crate::clock::Nanos;
-use crate::history::{Action, History, Outcome};
+use crate::history::{Action, History, Operation, Outcome};
 
 use super::spans::{Span, Spans};
 
-/// All operations that ended within the load, by their completion.
+/// The operations of the load.
 #[derive(Debug)]
 pub(super) struct Completions {
+    /// Those that ended within it, in the order of their completion.
     done: Vec<Completion>,
+    /// All, in the order of their intended start.
+    meant: Vec<Completion>,
     load: Span,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Completion {
+    /// The instant by which its list is ordered.
     at: Nanos,
     latency: Nanos,
     answered: bool,
@@ -27,7 +33,7 @@ struct Completion {
 /// Service without faults, per window of [`WINDOW`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Baseline {
-    /// Answered operations, per window.
+    /// Operations meant to start in a window that were answered.
     pub(super) goodput: f64,
     /// p99 of latency.
     pub(super) p99: Nanos,
@@ -37,31 +43,25 @@ pub(super) struct Baseline {
 
 impl Completions {
     pub(super) fn new(history: &History, load: Span) -> Self {
-        let mut done: Vec<Completion> = history
-            .operations
-            .iter()
-            .filter(|operation| load.contains(operation.completed))
-            .map(|operation| Completion {
-                at: operation.completed,
-                latency: operation.completed.since(operation.latency_origin()),
-                answered: match operation.outcome {
-                    Outcome::Ok => true,
-                    Outcome::Fail => {
-                        matches!(operation.action, Action::Cas { .. })
-                            && (operation.seen.is_some() || operation.error.is_none())
-                    }
-                    Outcome::Info => false,
-                },
-            })
-            .collect();
+        let mut done = Vec::new();
+        let mut meant = Vec::new();
+        for operation in &history.operations {
+            let origin = operation.latency_origin();
+            let of = |at: Nanos| Completion {
+                at,
+                latency: operation.completed.since(origin),
+                answered: is_answered(operation),
+            };
+            if load.contains(operation.completed) {
+                done.push(of(operation.completed));
+            }
+            if load.contains(origin) {
+                meant.push(of(origin));
+            }
+        }
         done.sort_by_key(|completion| completion.at);
-        Self { done, load }
-    }
-
-    fn within(&self, from: Nanos, to: Nanos) -> &[Completion] {
-        let first = self.done.partition_point(|completion| completion.at < from);
-        let last = self.done.partition_point(|completion| completion.at < to);
-        &self.done[first..last.max(first)]
+        meant.sort_by_key(|completion| completion.at);
+        Self { done, meant, load }
     }
 
     /// The baseline before `origin`; `None` if there was too little undisturbed load.
@@ -69,18 +69,18 @@ impl Completions {
         let before = Span::new(self.load.from, origin.min(self.load.to));
         let clean: Vec<Span> = disturbed.complement(before).iter().collect();
         let mut length = Nanos::ZERO;
-        let mut done = Vec::new();
+        let mut meant = Vec::new();
         for span in clean.into_iter().rev() {
             let wanted = BASELINE_MOST.since(length);
             let from = span.from.max(span.to.since(wanted));
-            done.extend_from_slice(self.within(from, span.to));
+            meant.extend_from_slice(within(&self.meant, from, span.to));
             length = length + span.to.since(from);
         }
-        let answered = real(answered(&done));
+        let answered = real(answered(&meant));
         (length >= BASELINE_LEAST && answered > 0.0).then(|| Baseline {
             goodput: answered * WINDOW.as_secs_f64() / length.as_secs_f64(),
-            p99: p99(&done),
-            errors: errors(&done),
+            p99: p99(&meant),
+            errors: errors(&meant),
         })
     }
 
@@ -99,7 +99,7 @@ impl Completions {
         let good: Vec<bool> = (0..starts)
             .map(|step| {
                 let from = origin + Nanos(step * STEP.0);
-                is_as_before(self.within(from, from + WINDOW), baseline)
+                is_as_before(within(&self.done, from, from + WINDOW), baseline)
             })
             .collect();
         let stride = usize::try_from(WINDOW.0 / STEP.0).unwrap_or(1);
@@ -116,7 +116,25 @@ impl Completions {
     pub(super) fn lost(&self, from: Nanos, to: Nanos, baseline: Baseline) -> f64 {
         let windows = to.since(from).as_secs_f64() / WINDOW.as_secs_f64();
         let expected = baseline.goodput * windows;
-        (expected - real(answered(self.within(from, to)))).max(0.0)
+        (expected - real(answered(within(&self.done, from, to)))).max(0.0)
+    }
+}
+
+/// Those of `[from, to)` in an ordered list.
+fn within(list: &[Completion], from: Nanos, to: Nanos) -> &[Completion] {
+    let first = list.partition_point(|completion| completion.at < from);
+    let last = list.partition_point(|completion| completion.at < to);
+    &list[first..last.max(first)]
+}
+
+fn is_answered(operation: &Operation) -> bool {
+    match operation.outcome {
+        Outcome::Ok => true,
+        Outcome::Fail => {
+            matches!(operation.action, Action::Cas { .. })
+                && (operation.seen.is_some() || operation.error.is_none())
+        }
+        Outcome::Info => false,
     }
 }
 
@@ -256,6 +274,23 @@ mod tests {
     }
 
     #[test]
+    fn a_backlog_worked_off_after_a_fault_is_no_part_of_the_baseline() {
+        let mut s = Stream::steady(3);
+        s.writes(600, 1000, 10);
+        let mut history = s.history().clone();
+        // A second worth of operations meant for the fault, all answered right after it.
+        for at in (0..600).step_by(10) {
+            let mut late = history.operations[0].clone();
+            late.intended = Some(ms(at));
+            history.operations.push(late);
+        }
+        let completions = Completions::new(&history, Span::new(ms(0), ms(1000)));
+        let disturbed = [Span::new(ms(0), ms(600))].into_iter().collect();
+        let found = completions.baseline(ms(1000), &disturbed).unwrap();
+        assert!((found.goodput - 50.0).abs() < 1e-9, "{found:?}");
+    }
+
+    #[test]
     fn a_cas_that_saw_another_value_was_answered() {
         use crate::history::Value;
         let mut s = Stream::steady(3);
@@ -267,6 +302,6 @@ mod tests {
         s.operation(cas, ms(102), ms(103), Outcome::Info);
         s.write(104, 105, Outcome::Fail);
         let completions = Completions::new(s.history(), Span::new(ms(0), ms(500)));
-        assert_eq!(answered(completions.within(ms(0), ms(500))), 1);
+        assert_eq!(answered(within(&completions.done, ms(0), ms(500))), 1);
     }
 }
