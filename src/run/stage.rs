@@ -16,7 +16,7 @@ use crate::history::{Event, EventKind, History, Recorder};
 use crate::id::{NodeId, TrialId};
 use crate::link::Links;
 use crate::load::{Board, Load, Timer};
-use crate::measure::{Context, measure};
+use crate::measure::{Context, NodeSync, TrialMeasure, measure};
 use crate::report::{fault_line, mark_line, phase_line, recovery_line, sync_line};
 use crate::seed::Seed;
 use crate::system::{ConnectError, Status, System};
@@ -230,11 +230,17 @@ impl Stage {
             if fault.on_leader {
                 self.progress.line(&recovery_line(fault));
             }
-            for sync in fault.syncs.iter().filter(|sync| sync.rejoin) {
+            for sync in rejoined(fault) {
                 self.progress.line(&sync_line(sync));
             }
         }
     }
+}
+
+/// The victims that came back, not those that merely follow another leader now.
+fn rejoined(fault: &TrialMeasure) -> impl Iterator<Item = &NodeSync> {
+    let back = |sync: &&NodeSync| sync.rejoin && fault.nodes.contains(&sync.node);
+    fault.syncs.iter().filter(back)
 }
 
 /// `steady` asks for so many good probes in a row of every kind at every node.

@@ -1,3 +1,5 @@
+//! Sessions on one node, with commits and reads played by the test.
+
 use super::*;
 use crate::jute::Writer;
 use crate::state::ErrorCode;
