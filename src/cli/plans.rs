@@ -78,7 +78,7 @@ pub(super) fn load_all(
                 drop(std::io::stderr().lock().write_all(warnings.as_bytes()));
                 loaded.push((source, plan));
             }
-            Err(Loading::Refused(text)) => problems += &text,
+            Err(Loading::Refused(text)) => problems += &format!("{}\n\n", text.trim_end()),
             Err(Loading::Unreadable(failure)) => return Err(failure),
         }
     }

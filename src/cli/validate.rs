@@ -35,7 +35,7 @@ pub(super) fn validate(arguments: &ValidateArguments, color: Color) -> Result<Ex
                 failure::output(&format!("{}: valid{note}\n", source.path));
             }
             Err(Loading::Refused(problems)) => {
-                failure::output(&problems);
+                failure::output(&format!("{}\n\n", problems.trim_end()));
                 exit = Exit::Usage;
             }
             Err(Loading::Unreadable(failure)) => {

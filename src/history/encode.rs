@@ -1,7 +1,7 @@
 //! Writing `history.jsonl`: one line when an operation is invoked, one when it completes.
 //!
 //! Lines are written by hand into a byte buffer: the encoder runs inside the load's loop.
-//! [`super::decode`] reads back exactly what is written here.
+//! [`super::decode()`] reads back exactly what is written here.
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! From the tree to the parts of a [`Plan`] other than its steps: every key by name, every
+//! From the tree to the parts of a plan other than its steps: every key by name, every
 //! default, every limit.
 
 use std::collections::BTreeMap;

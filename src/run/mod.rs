@@ -77,7 +77,7 @@ pub enum RunError {
 }
 
 /// Executes a plan and returns the folder with all that was recorded; the judging is
-/// [`judge`]'s. Cluster and harness threads are gone when this returns.
+/// [`judge()`]'s. Cluster and harness threads are gone when this returns.
 ///
 /// # Errors
 /// If the results folder cannot be made, the cluster cannot be set up, or the harness itself

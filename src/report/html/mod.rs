@@ -232,10 +232,12 @@ mod tests {
         }
     }
 
+    /// `CHAOS_VIEWS=FOLDER cargo test --lib every_view_of_many_kinds` keeps them to be looked at.
     #[test]
-    #[ignore = "writes a run's views to look at: CHAOS_VIEWS=FOLDER cargo test -- --ignored"]
-    fn views_to_look_at() {
-        let folder = std::env::var("CHAOS_VIEWS").expect("CHAOS_VIEWS names the folder to fill");
+    fn every_view_of_many_kinds_of_runs_is_written() {
+        let vanishing = tempfile::tempdir().unwrap();
+        let kept = std::env::var("CHAOS_VIEWS");
+        let folder = kept.map_or_else(|_| vanishing.path().to_owned(), std::path::PathBuf::from);
         let shape = |trials, operations, pause, secs| Shape {
             trials,
             operations,
@@ -248,15 +250,16 @@ mod tests {
             ("isolate", isolated),
             ("kill", sample::run(shape(10, 32_000, false, 4))),
             ("pause", sample::run(shape(6, 60_000, true, 8))),
-            ("many", sample::run(shape(1000, 1_000_000, true, 4))),
+            ("many", sample::run(shape(200, 100_000, true, 4))),
             ("failed", sample::failed()),
             ("empty", sample::empty()),
         ];
         for (name, record) in runs {
             for reporter in crate::report::REPORTERS {
-                let path = format!("{folder}/{name}-{}", reporter.file_name());
-                let mut file = std::fs::File::create(path).unwrap();
+                let path = folder.join(format!("{name}-{}", reporter.file_name()));
+                let mut file = std::fs::File::create(&path).unwrap();
                 reporter.write(&record, &mut file).unwrap();
+                assert!(file.metadata().unwrap().len() > 0, "{}", path.display());
             }
         }
     }
