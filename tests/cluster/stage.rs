@@ -96,7 +96,7 @@ impl Stage {
             if text.lines().count() >= count {
                 return Ok(text.lines().map(str::to_owned).collect());
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::task::yield_now().await;
         }
     }
 }
