@@ -153,3 +153,29 @@ fn every_plan_of_the_repository_is_valid() {
         text(&output.stdout)
     );
 }
+
+#[test]
+fn a_list_of_nodes_means_all_of_them_and_a_list_in_the_place_of_keys_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = "version: 1\nname: p\nsteps:\n  - kill: [n1, n2]\n  - start: [n1, n2]\n";
+    std::fs::write(folder.path().join("p.yaml"), plan).unwrap();
+    let shown = text(&chaos(&["run", "p.yaml", "--dry-run"], folder.path()).stdout);
+    assert!(
+        shown.contains("kill [n1, n2]") && shown.contains("start [n1, n2]"),
+        "{shown}"
+    );
+    let plan = "version: 1\nname: p\nsteps:\n  - cut: [n1, n2]\n";
+    std::fs::write(folder.path().join("q.yaml"), plan).unwrap();
+    let output = chaos(&["validate", "q.yaml"], folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stdout).contains("q.yaml:4:"),
+        "{}",
+        text(&output.stdout)
+    );
+    assert!(
+        text(&output.stdout).contains("found a list"),
+        "{}",
+        text(&output.stdout)
+    );
+}

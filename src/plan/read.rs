@@ -325,6 +325,21 @@ impl<'de> de::Deserializer<'de> for From<'de> {
         }
     }
 
+    /// A list is no map of keys: read by position, all but its first items would be lost.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        if let Kind::List(_) = self.0.kind {
+            let message = "expected keys with values, found a list".to_owned();
+            let help = Some("write `{key: value, …}`".to_owned());
+            return Err(ReadError::other(message, help).at(&self.0.span));
+        }
+        self.deserialize_any(visitor)
+    }
+
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
@@ -352,7 +367,7 @@ impl<'de> de::Deserializer<'de> for From<'de> {
 
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
-        seq tuple tuple_struct map struct identifier ignored_any
+        seq tuple tuple_struct map  identifier ignored_any
     }
 }
 

@@ -248,7 +248,9 @@ impl StepReader<'_> {
                         ..entry.value.without(FAULT_KEYS)
                     },
                     // `kill: leader` where there is one argument.
-                    Kind::Text(_) if takes_node(verb) => short_form("node", &entry.value),
+                    Kind::Text(_) | Kind::List(_) if takes_node(verb) => {
+                        short_form("node", &entry.value)
+                    }
                     _ => entry.value.clone(),
                 },
             }]),
@@ -330,7 +332,7 @@ impl StepReader<'_> {
     /// The only argument of `start` and `resume`.
     fn nodes(&mut self, verb: &str, value: &Node) -> Option<Selector> {
         let keys: NodeKeys = match &value.kind {
-            Kind::Text(_) => self.reader.read(verb, &short_form("node", value))?,
+            Kind::Text(_) | Kind::List(_) => self.reader.read(verb, &short_form("node", value))?,
             _ => self.reader.read(verb, value)?,
         };
         self.check_selector(&keys.node, value);
@@ -340,7 +342,9 @@ impl StepReader<'_> {
 
     fn restart(&mut self, value: &Node) -> Option<Action> {
         let keys: RestartKeys = match &value.kind {
-            Kind::Text(_) => self.reader.read("restart", &short_form("node", value))?,
+            Kind::Text(_) | Kind::List(_) => {
+                self.reader.read("restart", &short_form("node", value))?
+            }
             _ => self.reader.read("restart", value)?,
         };
         self.check_selector(&keys.node, value);
