@@ -206,3 +206,54 @@ fn a_node_program_that_fails_at_start_is_named_with_exit_5() {
     assert_eq!(output.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such/program"));
 }
+
+#[test]
+fn a_plan_that_expects_nothing_is_judged_by_the_safety_checks() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = "version: 1\nname: plain\nsteps:\n  - wait: 500ms\n";
+    std::fs::write(folder.path().join("plain.yaml"), plan).unwrap();
+    let output = chaos(&["run", "plain.yaml", "--format", "json"], folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = summary["checks"].as_array().unwrap();
+    for name in ["linearizable", "converged", "lost_writes == 0"] {
+        assert!(
+            checks.iter().any(|check| check["name"] == name),
+            "{name}: {checks:?}"
+        );
+    }
+}
+
+#[test]
+fn a_plan_whose_fault_finds_no_victim_is_inconclusive_not_passed() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = "version: 1\nname: nobody\nsteps:\n  - kill: [n1, n2]\n  - pause: {node: leader, for: 1s}\n  - start: [n1, n2]\n";
+    std::fs::write(folder.path().join("nobody.yaml"), plan).unwrap();
+    let output = chaos(&["run", "nobody.yaml", "--format", "json"], folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(3),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = summary["checks"].as_array().unwrap();
+    let completed = checks
+        .iter()
+        .find(|check| check["name"] == "run completed")
+        .unwrap();
+    assert_eq!(completed["verdict"], "unknown");
+    assert!(
+        completed["reason"].as_str().unwrap().contains("leader"),
+        "{completed}"
+    );
+}

@@ -48,6 +48,11 @@ pub enum EventKind {
         /// What was waited for, how long, and how the cluster was.
         reason: String,
     },
+    /// The plan was not played to its end: a step outside of any trial could not be done.
+    BrokeOff {
+        /// Which step, and why.
+        reason: String,
+    },
     /// Just before the first system call of a fault: the intent is in the ledger.
     FaultAsked(FaultAsked),
     /// The fault is confirmed to be in force.

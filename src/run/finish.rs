@@ -45,6 +45,7 @@ pub(super) async fn play(
     };
     if let Some(Break::Censored(reason) | Break::Skipped(reason)) = broken {
         stage.warn(&format!("the plan broke off: {reason}"));
+        stage.record(EventKind::BrokeOff { reason });
     }
     let signal = interrupted.seen();
     stage.record(EventKind::Phase {

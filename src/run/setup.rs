@@ -21,6 +21,7 @@ use crate::system::{System, Zab};
 use crate::workload::{KeyPick, Register, RegisterParameters};
 
 use super::environment::{environment, utc_now};
+use super::judge::SAFETY;
 use super::layout::{Layouts, lay_out, spec};
 use super::observe::Traces;
 use super::progress::Progress;
@@ -119,11 +120,7 @@ pub(super) fn open(request: &Request) -> Result<Opened, RunError> {
         schema: RunFacts::SCHEMA.to_owned(),
         run_id: folder.run_id().to_owned(),
         plan: facts_of(request),
-        expect: plan
-            .expect
-            .iter()
-            .map(|expectation| expectation.text.clone())
-            .collect(),
+        expect: expectations(plan),
         environment: environment(utc.to_string()),
         reproduce: request.reproduce.clone(),
         ended: None,
@@ -157,6 +154,15 @@ pub(super) fn open(request: &Request) -> Result<Opened, RunError> {
         recording,
         parts,
     })
+}
+
+/// The plan's expectations; the safety checks if it has none.
+fn expectations(plan: &Plan) -> Vec<String> {
+    if plan.expect.is_empty() {
+        return SAFETY.iter().map(|text| (*text).to_owned()).collect();
+    }
+    let texts = plan.expect.iter().map(|expectation| &expectation.text);
+    texts.cloned().collect()
 }
 
 /// The plan as reports show it.

@@ -189,6 +189,7 @@ impl<'a> Conductor<'a> {
             .map_or_else(|| id.to_string(), |trial| trial.to_string());
         match landing {
             Ok(landing) => {
+                stage.tracker.borrow_mut().strike(&chosen.effects);
                 stage.record_at(landing.asked_at, EventKind::FaultAsked(asked));
                 stage.record_at(landing.landed_at, EventKind::FaultLanded { fault: id });
                 self.last_fault = if is_process_fault {

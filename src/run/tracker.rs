@@ -1,6 +1,6 @@
 //! What the harness believes about each node, from its process and from what it reports: pure.
 
-use crate::cluster::{ClusterView, NodeView, ProcessState, Role};
+use crate::cluster::{ClusterView, Effect, NodeView, ProcessState, Role};
 use crate::history::{EventKind, NodeEvent, NodeEventKind};
 use crate::id::NodeId;
 
@@ -47,6 +47,21 @@ impl Tracker {
             }
             EventKind::Node(event) => self.report(event),
             _ => {}
+        }
+    }
+
+    /// Believes at once that these effects are in force: the reports of the processes come a
+    /// moment later, and the next step must not choose a victim that is already struck.
+    pub(super) fn strike(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::Down { node, .. } => {
+                    self.process(*node, ProcessState::Down);
+                    self.role(*node, Role::Unknown, None, None);
+                }
+                Effect::Paused(node) => self.process(*node, ProcessState::Paused),
+                Effect::Link { .. } => {}
+            }
         }
     }
 
@@ -175,6 +190,18 @@ mod tests {
         ));
         assert_eq!(tracker.all_in_sync(), None);
         assert_eq!(tracker.view().leader(), Some(NodeId(2)));
+    }
+
+    #[test]
+    fn a_struck_node_is_believed_down_before_its_exit_is_reported() {
+        let mut tracker = three_in_sync();
+        let how = crate::cluster::Ending::Kill;
+        let down = |node| Effect::Down {
+            node: NodeId(node),
+            how,
+        };
+        tracker.strike(&[down(1), down(3)]);
+        assert_eq!(tracker.view().leader(), None, "nobody is left to follow n2");
     }
 
     #[test]
