@@ -27,13 +27,18 @@ impl Reply {
                 }
                 Ok(out.into_bytes())
             }
-            Outcome::DataSet(stat) => {
+            Outcome::DataSet(stat) | Outcome::AccessSet(stat) => {
                 stat.write(&mut out);
                 Ok(out.into_bytes())
             }
-            Outcome::Opened | Outcome::Closed | Outcome::Touched | Outcome::Deleted => {
-                Ok(Vec::new())
-            }
+            Outcome::Opened
+            | Outcome::Moved { .. }
+            | Outcome::Closed
+            | Outcome::Touched
+            | Outcome::Deleted
+            | Outcome::Checked
+            | Outcome::Reaped => Ok(Vec::new()),
+            Outcome::Multi(_) | Outcome::MultiRefused(_) => Err(ErrorCode::Unimplemented),
             Outcome::Refused(code) => Err(*code),
         };
         Self { xid, zxid, body }

@@ -3,7 +3,7 @@
 use super::read::{Read, ReadKind};
 use crate::jute::{JuteError, Reader};
 use crate::protocol::message::MAX_PAYLOAD;
-use crate::state::{ErrorCode, PASSWORD_LEN, TxnOp, is_valid_path};
+use crate::state::{Access, CreateMode, ErrorCode, PASSWORD_LEN, TxnOp, is_valid_path};
 
 /// The largest frame that a client may send, in bytes. A write fits into a transaction with its
 /// headers; ZooKeeper's own limit is just as large.
@@ -129,11 +129,17 @@ fn create(input: &mut Reader<'_>, with_stat: bool) -> Result<Request, JuteError>
     let flags = input.i32()?;
     Ok(match access {
         _ if !is_valid_path(&path) => Request::Refused(ErrorCode::BadArguments),
-        Access::Empty => Request::Refused(ErrorCode::InvalidAcl),
-        Access::Restricted => Request::Refused(ErrorCode::Unimplemented),
-        Access::Open if flags != PERSISTENT => Request::Refused(ErrorCode::Unimplemented),
-        Access::Open => Request::Write(Write {
-            op: TxnOp::Create { path, data },
+        Allowed::Empty => Request::Refused(ErrorCode::InvalidAcl),
+        Allowed::Restricted => Request::Refused(ErrorCode::Unimplemented),
+        Allowed::Open if flags != PERSISTENT => Request::Refused(ErrorCode::Unimplemented),
+        Allowed::Open => Request::Write(Write {
+            op: TxnOp::Create {
+                path,
+                data,
+                access: vec![Access::open()],
+                mode: CreateMode::Persistent,
+                sequential: false,
+            },
             with_stat,
         }),
     })
@@ -168,7 +174,7 @@ fn read(input: &mut Reader<'_>, kind: ReadKind) -> Result<Request, JuteError> {
 }
 
 /// What an access list says, as far as this node cares.
-enum Access {
+enum Allowed {
     /// Nobody may do anything: not a list that ZooKeeper accepts.
     Empty,
     /// Everybody may do everything.
@@ -177,18 +183,18 @@ enum Access {
     Restricted,
 }
 
-fn access_list(input: &mut Reader<'_>) -> Result<Access, JuteError> {
+fn access_list(input: &mut Reader<'_>) -> Result<Allowed, JuteError> {
     let count = input.count()?.unwrap_or(0);
-    let mut access = Access::Empty;
+    let mut access = Allowed::Empty;
     for index in 0..count {
         let permissions = input.i32()?;
         let scheme = input.text()?;
         let id = input.text()?;
         let is_open = (permissions, scheme, id) == (ALL_PERMISSIONS, "world", "anyone");
         access = if index == 0 && is_open {
-            Access::Open
+            Allowed::Open
         } else {
-            Access::Restricted
+            Allowed::Restricted
         };
     }
     Ok(access)
@@ -246,6 +252,9 @@ mod tests {
         let op = TxnOp::Create {
             path: "/g".to_owned(),
             data: b"d0".to_vec(),
+            access: vec![Access::open()],
+            mode: CreateMode::Persistent,
+            sequential: false,
         };
         assert_eq!((xid, request), (2, write(op)));
         let set = hex("00000009 00000005 00000002 2f67 00000002 6431 00000000");

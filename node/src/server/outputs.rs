@@ -112,7 +112,7 @@ impl Server {
         let zxid = entry.zxid;
         let txn =
             Txn::decode(&entry.payload).map_err(|source| ServerError::Txn { zxid, source })?;
-        let outcome = self.state.apply(zxid.0, &txn);
+        let outcome = self.state.apply(zxid.0, &txn, &mut Vec::new());
         self.applied_since_snapshot += 1;
         let request = (entry.origin == self.config.me).then_some(entry.request);
         self.sessions

@@ -167,9 +167,14 @@ impl Sessions {
                 }
             }
             TxnOp::OpenSession { .. }
+            | TxnOp::MoveSession
             | TxnOp::Create { .. }
             | TxnOp::Delete { .. }
-            | TxnOp::SetData { .. } => self.activity.told(txn.session, now.monotonic_ns),
+            | TxnOp::SetData { .. }
+            | TxnOp::SetAccess { .. }
+            | TxnOp::Check { .. }
+            | TxnOp::Multi { .. }
+            | TxnOp::Reap { .. } => self.activity.told(txn.session, now.monotonic_ns),
         }
     }
 
@@ -367,6 +372,8 @@ impl Sessions {
         let txn = Txn {
             time_ms: now.wall_ms,
             session,
+            connection: 0,
+            ids: Vec::new(),
             op,
         };
         self.effects.push(Effect::Propose { request, txn });

@@ -7,6 +7,7 @@
 //!
 //! Invariant: two states that applied the same transactions have equal trees, sessions and digests.
 
+mod access;
 mod error;
 mod path;
 mod session;
@@ -14,11 +15,13 @@ mod snapshot;
 mod stat;
 mod tree;
 mod txn;
+mod txn_codec;
 
+pub use access::{Access, Identity, permission};
 pub use error::ErrorCode;
 pub use path::is_valid_path;
 pub use session::{PASSWORD_LEN, Secret};
 pub use snapshot::SnapshotError;
 pub use stat::Stat;
-pub use tree::{Outcome, State, Znode};
-pub use txn::{Txn, TxnOp};
+pub use tree::{Change, ChangeKind, Outcome, State, Znode};
+pub use txn::{CreateMode, Txn, TxnOp};

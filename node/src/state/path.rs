@@ -23,6 +23,14 @@ pub(super) fn parent(path: &str) -> Option<&str> {
     }
 }
 
+/// The path of a child. The path must be valid.
+pub(super) fn child(parent: &str, name: &str) -> String {
+    match parent {
+        "/" => format!("/{name}"),
+        _ => format!("{parent}/{name}"),
+    }
+}
+
 /// The last component. The path must be valid.
 pub(super) fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)

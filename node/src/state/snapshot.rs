@@ -84,7 +84,7 @@ impl State {
 
 /// A znode without its children, which are counted again when the tree is built.
 fn read_node(input: &mut Reader<'_>) -> Result<Znode, JuteError> {
-    let data = input.buffer()?.to_vec();
+    let data = input.buffer()?.into();
     let stat = Stat {
         num_children: 0,
         ..Stat::read(input)?
@@ -102,7 +102,7 @@ const FORMAT: u64 = 0x6368_616f_735f_7331;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{Txn, TxnOp};
+    use crate::state::{Access, CreateMode, Txn, TxnOp};
 
     fn sample() -> State {
         let mut state = State::new();
@@ -111,19 +111,27 @@ mod tests {
             TxnOp::Create {
                 path: "/a".to_owned(),
                 data: b"1".to_vec(),
+                access: vec![Access::open()],
+                mode: CreateMode::Persistent,
+                sequential: false,
             },
             TxnOp::Create {
                 path: "/a/b".to_owned(),
                 data: Vec::new(),
+                access: vec![Access::open()],
+                mode: CreateMode::Persistent,
+                sequential: false,
             },
         ];
         for (zxid, op) in (1..).zip(ops) {
             let txn = Txn {
                 time_ms: 5,
                 session: 3,
+                connection: 0,
+                ids: Vec::new(),
                 op,
             };
-            state.apply(zxid, &txn);
+            state.apply(zxid, &txn, &mut Vec::new());
         }
         state
     }

@@ -8,23 +8,39 @@
 //! `OpenSession` is unknown; transactions of a session that is not open change nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::access::{Access, Identity, open_list};
 use super::error::ErrorCode;
 use super::path;
 use super::stat::Stat;
-use super::txn::{Txn, TxnOp};
+use super::txn::{CreateMode, Txn, TxnOp};
 use crate::jute::Writer;
 use crate::siphash::siphash;
 
 /// One node of the tree.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Znode {
     /// What clients stored.
-    pub data: Vec<u8>,
+    pub data: Arc<[u8]>,
     /// The rest; `data_length` and `num_children` are kept true.
     pub stat: Stat,
+    /// Who may do what with it.
+    pub access: Arc<[Access]>,
     /// The names of its children.
     pub children: BTreeSet<String>,
+}
+
+impl Default for Znode {
+    /// An empty persistent znode without children, open to everybody.
+    fn default() -> Self {
+        Self {
+            data: Arc::from([]),
+            stat: Stat::default(),
+            access: open_list(),
+            children: BTreeSet::new(),
+        }
+    }
 }
 
 /// What a transaction did.
@@ -32,6 +48,11 @@ pub struct Znode {
 pub enum Outcome {
     /// The session is open.
     Opened,
+    /// The session continues on another connection.
+    Moved {
+        /// After how many silent milliseconds it expires.
+        timeout_ms: i32,
+    },
     /// The session is closed.
     Closed,
     /// The sessions were noted as alive.
@@ -47,8 +68,41 @@ pub enum Outcome {
     Deleted,
     /// The data was replaced.
     DataSet(Stat),
+    /// The access list was replaced.
+    AccessSet(Stat),
+    /// The znode has the version.
+    Checked,
+    /// The znode was deleted, if it was still due for that.
+    Reaped,
+    /// Everything was done.
+    Multi(Vec<Self>),
+    /// Nothing was done. For each operation a code: 0 before the one that failed, why that failed,
+    /// and [`ErrorCode::RuntimeInconsistency`] behind it.
+    MultiRefused(Vec<i32>),
     /// Nothing changed, for this reason.
     Refused(ErrorCode),
+}
+
+/// What happened to a znode, as watches tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What.
+    pub kind: ChangeKind,
+    /// To which.
+    pub path: String,
+}
+
+/// What may happen to a znode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It was created.
+    Created,
+    /// It was deleted.
+    Deleted,
+    /// Its data was set.
+    DataChanged,
+    /// A child of it was created or deleted.
+    ChildrenChanged,
 }
 
 /// The whole replicated state.
@@ -113,7 +167,7 @@ impl State {
     }
 
     /// Applies the next transaction of the log.
-    pub fn apply(&mut self, zxid: u64, txn: &Txn) -> Outcome {
+    pub fn apply(&mut self, zxid: u64, txn: &Txn, _changes: &mut Vec<Change>) -> Outcome {
         debug_assert!(zxid > self.applied, "transactions are applied in order");
         self.applied = zxid;
         self.dispatch(zxid, txn).unwrap_or_else(Outcome::Refused)
@@ -135,6 +189,63 @@ impl State {
     #[must_use]
     pub fn node(&self, path: &str) -> Option<&Znode> {
         self.nodes.get(path)
+    }
+
+    /// Whether somebody with these identities may do this with a znode.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoNode`] if there is no such znode, [`ErrorCode::NoAuth`] if not.
+    pub fn check_access(
+        &self,
+        path: &str,
+        _permission: i32,
+        _ids: &[Identity],
+    ) -> Result<(), ErrorCode> {
+        self.nodes.get(path).map(|_| ()).ok_or(ErrorCode::NoNode)
+    }
+
+    /// The ephemeral znodes of a session, by path.
+    pub fn ephemerals(&self, session: i64) -> impl Iterator<Item = &str> {
+        self.ephemeral_paths()
+            .filter_map(move |(owner, path)| (owner == session).then_some(path))
+    }
+
+    /// All ephemeral znodes, by session and path.
+    pub fn ephemeral_paths(&self) -> impl Iterator<Item = (i64, &str)> {
+        let owned = self.nodes.iter();
+        owned.filter_map(|(path, node)| {
+            let owner = node.stat.ephemeral_owner;
+            (owner != 0).then_some((owner, path.as_str()))
+        })
+    }
+
+    /// How many ephemeral znodes there are.
+    #[must_use]
+    pub fn ephemerals_count(&self) -> usize {
+        self.ephemeral_paths().count()
+    }
+
+    /// How many znodes there are below this one, at any depth.
+    #[must_use]
+    pub fn all_children_number(&self, path: &str) -> Option<usize> {
+        let node = self.nodes.get(path)?;
+        let below = node.children.iter().map(|name| {
+            let child = path::child(path, name);
+            1 + self.all_children_number(&child).unwrap_or(0)
+        });
+        Some(below.sum())
+    }
+
+    /// Container and TTL znodes that may be deleted at this time, at most `limit` of them.
+    #[must_use]
+    pub const fn due_for_reaping(&self, _now_ms: i64, _limit: usize) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The connection on which an open session is; 0 if none ever asked for it.
+    #[must_use]
+    pub fn connection_of(&self, session: i64) -> Option<u64> {
+        self.sessions.get(&session).map(|_| 0)
     }
 
     /// How many znodes there are.
@@ -170,7 +281,13 @@ impl State {
             TxnOp::OpenSession { timeout_ms } => Ok(self.open(txn.session, *timeout_ms)),
             TxnOp::CloseSession => self.close(txn.session),
             TxnOp::Touch { .. } => Ok(Outcome::Touched),
-            TxnOp::Create { path, data } => {
+            TxnOp::Create {
+                path,
+                data,
+                access,
+                mode: CreateMode::Persistent,
+                sequential: false,
+            } if *access == [Access::open()] => {
                 self.check_session(txn.session)?;
                 self.create(zxid, txn.time_ms, path, data)
             }
@@ -186,6 +303,12 @@ impl State {
                 self.check_session(txn.session)?;
                 self.set_data(zxid, txn.time_ms, (path, data), *version)
             }
+            TxnOp::MoveSession
+            | TxnOp::Create { .. }
+            | TxnOp::SetAccess { .. }
+            | TxnOp::Check { .. }
+            | TxnOp::Multi { .. }
+            | TxnOp::Reap { .. } => Err(ErrorCode::Unimplemented),
         }
     }
 
@@ -241,8 +364,9 @@ impl State {
             ..Stat::default()
         };
         let node = Znode {
-            data: data.to_vec(),
+            data: Arc::from(data),
             stat,
+            access: open_list(),
             children: BTreeSet::new(),
         };
         self.change(parent, |node| {
@@ -293,7 +417,7 @@ impl State {
         let node = self.nodes.get(path).ok_or(ErrorCode::NoNode)?;
         check_version(&node.stat, version)?;
         let stat = self.change(path, |node| {
-            node.data = data.to_vec();
+            node.data = Arc::from(data);
             node.stat.mzxid = zxid;
             node.stat.mtime = time_ms;
             node.stat.version = node.stat.version.wrapping_add(1);
@@ -367,13 +491,19 @@ mod tests {
         Txn {
             time_ms: 1_000,
             session: 7,
+            connection: 0,
+            ids: Vec::new(),
             op,
         }
     }
 
     fn opened() -> State {
         let mut state = State::new();
-        let outcome = state.apply(1, &txn(TxnOp::OpenSession { timeout_ms: 4_000 }));
+        let outcome = state.apply(
+            1,
+            &txn(TxnOp::OpenSession { timeout_ms: 4_000 }),
+            &mut Vec::new(),
+        );
         assert_eq!(outcome, Outcome::Opened);
         state
     }
@@ -382,6 +512,9 @@ mod tests {
         txn(TxnOp::Create {
             path: path.to_owned(),
             data: b"x".to_vec(),
+            access: vec![Access::open()],
+            mode: CreateMode::Persistent,
+            sequential: false,
         })
     }
 
@@ -403,8 +536,9 @@ mod tests {
     #[test]
     fn a_created_node_counts_in_its_parent() {
         let mut state = opened();
-        state.apply(2, &create("/a"));
-        let Outcome::Created { path, stat } = state.apply(3, &create("/a/b")) else {
+        state.apply(2, &create("/a"), &mut Vec::new());
+        let Outcome::Created { path, stat } = state.apply(3, &create("/a/b"), &mut Vec::new())
+        else {
             panic!("not created");
         };
         assert_eq!(path, "/a/b");
@@ -422,8 +556,8 @@ mod tests {
     #[test]
     fn refused_writes_change_nothing_but_the_applied_transaction() {
         let mut state = opened();
-        state.apply(2, &create("/a"));
-        state.apply(3, &create("/a/b"));
+        state.apply(2, &create("/a"), &mut Vec::new());
+        state.apply(3, &create("/a/b"), &mut Vec::new());
         let digest = state.digest();
         let refusals = [
             (create("/a"), ErrorCode::NodeExists),
@@ -439,7 +573,11 @@ mod tests {
             (delete("/", -1), ErrorCode::BadArguments),
         ];
         for (zxid, (txn, code)) in (4..).zip(refusals) {
-            assert_eq!(state.apply(zxid, &txn), Outcome::Refused(code), "{txn:?}");
+            assert_eq!(
+                state.apply(zxid, &txn, &mut Vec::new()),
+                Outcome::Refused(code),
+                "{txn:?}"
+            );
             assert_eq!(state.applied(), zxid);
         }
         assert_eq!(state.digest(), digest);
@@ -448,36 +586,46 @@ mod tests {
     #[test]
     fn set_data_with_the_right_version_swaps_and_counts() {
         let mut state = opened();
-        state.apply(2, &create("/a"));
-        let Outcome::DataSet(stat) = state.apply(3, &set("/a", b"yy", 0)) else {
+        state.apply(2, &create("/a"), &mut Vec::new());
+        let Outcome::DataSet(stat) = state.apply(3, &set("/a", b"yy", 0), &mut Vec::new()) else {
             panic!("not set");
         };
         assert_eq!((stat.version, stat.data_length, stat.mzxid), (1, 2, 3));
         assert_eq!(stat.czxid, 2);
         assert_eq!(
-            state.apply(4, &set("/a", b"zz", 0)),
+            state.apply(4, &set("/a", b"zz", 0), &mut Vec::new()),
             Outcome::Refused(ErrorCode::BadVersion)
         );
-        assert_eq!(state.node("/a").unwrap().data, b"yy");
+        assert_eq!(state.node("/a").unwrap().data[..], b"yy"[..]);
     }
 
     #[test]
     fn a_session_that_is_not_open_changes_nothing() {
         let mut state = State::new();
         let refused = Outcome::Refused(ErrorCode::SessionExpired);
-        assert_eq!(state.apply(1, &create("/a")), refused);
-        state.apply(2, &txn(TxnOp::OpenSession { timeout_ms: 1 }));
-        assert_eq!(state.apply(3, &txn(TxnOp::CloseSession)), Outcome::Closed);
-        assert_eq!(state.apply(4, &create("/a")), refused);
-        assert_eq!(state.apply(5, &txn(TxnOp::CloseSession)), refused);
+        assert_eq!(state.apply(1, &create("/a"), &mut Vec::new()), refused);
+        state.apply(
+            2,
+            &txn(TxnOp::OpenSession { timeout_ms: 1 }),
+            &mut Vec::new(),
+        );
+        assert_eq!(
+            state.apply(3, &txn(TxnOp::CloseSession), &mut Vec::new()),
+            Outcome::Closed
+        );
+        assert_eq!(state.apply(4, &create("/a"), &mut Vec::new()), refused);
+        assert_eq!(
+            state.apply(5, &txn(TxnOp::CloseSession), &mut Vec::new()),
+            refused
+        );
     }
 
     #[test]
     fn undoing_every_change_but_the_versions_shows_in_the_digest() {
         let mut state = opened();
         let before = state.digest();
-        state.apply(2, &create("/a"));
-        state.apply(3, &delete("/a", -1));
+        state.apply(2, &create("/a"), &mut Vec::new());
+        state.apply(3, &delete("/a", -1), &mut Vec::new());
         assert_ne!(state.digest(), before, "the root counted two changes");
         assert_eq!(state.node_count(), 4);
     }
@@ -493,7 +641,7 @@ mod tests {
             delete("/c", 0),
             txn(TxnOp::CloseSession),
         ]) {
-            state.apply(zxid, &txn);
+            state.apply(zxid, &txn, &mut Vec::new());
             let bytes = state.encode();
             assert_eq!(State::decode(&bytes).unwrap(), state);
         }

@@ -61,7 +61,9 @@ impl Node {
     /// Applies the oldest proposal.
     fn apply(&mut self) {
         let (request, txn) = self.proposed.remove(0);
-        let outcome = self.state.apply(self.state.applied() + 1, &txn);
+        let outcome = self
+            .state
+            .apply(self.state.applied() + 1, &txn, &mut Vec::new());
         self.sessions
             .applied(&txn, Some(request), &outcome, self.now, &self.state);
         self.sessions.advance_held(self.now, &self.state);
@@ -232,7 +234,7 @@ fn a_write_whose_outcome_is_unknown_is_never_answered() {
     node.take();
     assert_eq!(node.finished, [A]);
     // The write may still be applied later, by a new leader.
-    let outcome = node.state.apply(9, &txn);
+    let outcome = node.state.apply(9, &txn, &mut Vec::new());
     node.sessions
         .applied(&txn, Some(request), &outcome, node.now, &node.state);
     node.sessions.not_serving();
