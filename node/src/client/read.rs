@@ -54,8 +54,9 @@ impl Read {
                 out.buffer(&node.data);
             }
             ReadKind::Children | ReadKind::ChildrenAndStat => {
-                out.count(node.children.len());
-                for name in &node.children {
+                let names: Vec<&str> = state.children(&self.path).collect();
+                out.count(names.len());
+                for name in names {
                     out.text(name);
                 }
             }

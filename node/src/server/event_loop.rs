@@ -248,7 +248,7 @@ impl Server {
             digest: self.state.digest(),
             node_count: self.state.node_count(),
             data_size: self.state.data_size(),
-            sessions: self.state.sessions().len(),
+            sessions: self.state.session_count(),
             connections: self.clients.len(),
             outstanding: self.sessions.outstanding(),
             received: self.received,
