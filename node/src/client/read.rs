@@ -143,8 +143,9 @@ impl Read {
     fn children(&self, view: View<'_>, out: &mut Writer) -> Result<(), ErrorCode> {
         view.check_read(&self.path)?;
         let node = view.state.node(&self.path).ok_or(ErrorCode::NoNode)?;
-        out.count(node.children.len());
-        for name in node.children.iter() {
+        let names: Vec<&str> = view.state.children(&self.path).collect();
+        out.count(names.len());
+        for name in names {
             out.text(name);
         }
         if self.kind == ReadKind::ChildrenAndStat {

@@ -69,7 +69,7 @@ impl Server {
             digest: self.state.digest(),
             node_count: self.state.node_count(),
             data_size: self.state.data_size(),
-            sessions: self.state.sessions().len(),
+            sessions: self.state.session_count(),
             ephemerals: self.state.ephemerals_count(),
             watches: self.sessions.watches().total(),
             connections: self.clients.len(),
