@@ -52,6 +52,9 @@ pub enum ErrorCode {
     /// The cluster cannot be reconfigured.
     #[error("reconfiguration is disabled")]
     ReconfigDisabled = -123,
+    /// The client asks for more than a bound allows.
+    #[error("throttled")]
+    Throttled = -127,
 }
 
 impl ErrorCode {
