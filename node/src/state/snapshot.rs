@@ -172,7 +172,7 @@ impl Loading {
             let key = self.place(path)?;
             let node = self.read_znode(input)?;
             if let Lifetime::Ephemeral(session) = Lifetime::of(node.stat.ephemeral_owner)
-                && sessions.get(&session).is_none()
+                && sessions.get(|id: &i64| id.cmp(&session)).is_none()
             {
                 let path = path.to_owned();
                 return Err(SnapshotError::Owner { path, session });
