@@ -109,7 +109,7 @@ impl Bench {
     fn set(&mut self, round: u64) {
         self.apply(TxnOp::SetData {
             path: self.path(scatter(round) % self.znodes).to_owned(),
-            data: vec![7; DATA],
+            data: vec![7; DATA].into(),
             version: -1,
         });
     }
@@ -127,7 +127,7 @@ impl Bench {
 fn new_znode(path: &str) -> TxnOp {
     TxnOp::Create {
         path: path.to_owned(),
-        data: vec![7; DATA],
+        data: vec![7; DATA].into(),
         access: vec![Access::open()],
         mode: CreateMode::Persistent,
         sequential: false,

@@ -3,6 +3,7 @@
 use super::auth::Proof;
 use super::multi;
 use super::read::{Read, ReadKind};
+use super::reconfigure::Reconfigure;
 use super::watch::{WatchRequest, parse_watch_request};
 use super::write::{self, Write};
 use crate::jute::{JuteError, Reader};
@@ -34,6 +35,8 @@ pub enum Request {
     Watch(WatchRequest),
     /// Tells who the client is.
     Authenticate(Proof),
+    /// Would change the members of the cluster; is refused.
+    Reconfigure(Reconfigure),
     /// Is refused; the connection goes on.
     Refused(ErrorCode),
     /// Names an operation that this node does not know; refused, and the connection ends.
@@ -83,8 +86,9 @@ fn body_of(operation: i32, input: &mut Reader<'_>) -> Result<Request, JuteError>
             parse_watch_request(operation, input)?
         }
         AUTH => Request::Authenticate(Proof::parse(input)?),
+        RECONFIGURE => Reconfigure::parse(input)?,
         // A check stands alone in no client; only a multi brings it.
-        RECONFIGURE | SASL | CHECK => Request::Refused(ErrorCode::Unimplemented),
+        SASL | CHECK => Request::Refused(ErrorCode::Unimplemented),
         _ => Request::Unknown,
     })
 }
@@ -168,7 +172,7 @@ mod tests {
     #[test]
     fn what_is_not_built_is_refused_and_the_connection_goes_on() {
         let refused = Request::Refused(ErrorCode::Unimplemented);
-        for operation in [RECONFIGURE, SASL, CHECK] {
+        for operation in [SASL, CHECK] {
             let mut out = Writer::new();
             out.i32(1).i32(operation).buffer(b"any");
             let (_, request) = parse(&out.into_bytes()).unwrap();

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::access::{Access, Lists, permission};
+use super::data::Data;
 use super::lifetime::Lifetime;
 use super::persistent::Map;
 use super::stat::Stat;
@@ -28,7 +29,7 @@ use crate::siphash::siphash;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Znode {
     /// What clients stored.
-    pub data: Arc<[u8]>,
+    pub data: Data,
     /// The rest; `data_length` and `num_children` are kept true.
     pub stat: Stat,
     /// Who may do what with it.
@@ -71,9 +72,9 @@ impl PartialEq for Tree {
 impl Eq for Tree {}
 
 impl Znode {
-    pub(super) fn new(data: &[u8], stat: Stat, access: Arc<[Access]>) -> Self {
+    pub(super) fn new(data: Data, stat: Stat, access: Arc<[Access]>) -> Self {
         let mut node = Self {
-            data: Arc::from([]),
+            data: Data::default(),
             stat,
             access,
             children_created: 0,
@@ -83,11 +84,15 @@ impl Znode {
         node
     }
 
-    pub(super) fn set_data(&mut self, data: &[u8]) {
-        self.data = Arc::from(data);
-        self.data_hash = siphash(DATA_KEY, data);
+    pub(super) fn set_data(&mut self, data: Data) {
+        self.data_hash = if data.is_none() {
+            NO_DATA_HASH
+        } else {
+            siphash(DATA_KEY, &data)
+        };
         self.stat.data_length =
             i32::try_from(data.len()).expect("data arrives in frames of at most 1 MiB");
+        self.data = data;
     }
 
     /// Counts a child that this transaction creates (1) or deletes (−1).
@@ -138,7 +143,7 @@ impl Tree {
         let read_only = tree.lists.share(read_only);
         for (path, children) in [(ROOT, 1), (SYSTEM, 2), (CONFIG, 0), (QUOTA, 0)] {
             let access = if path == CONFIG { &read_only } else { &open };
-            let mut node = Znode::new(b"", Stat::default(), Arc::clone(access));
+            let mut node = Znode::new(Data::from(b""), Stat::default(), Arc::clone(access));
             node.stat.num_children = children;
             node.count_versions();
             tree.insert(path, node);
@@ -399,6 +404,8 @@ const SEPARATOR: char = '\0';
 /// The keys only keep hashes of different things apart.
 const NODE_KEY: (u64, u64) = (0, 1);
 const DATA_KEY: (u64, u64) = (0, 3);
+/// Stands for no data at all; what is empty has a hash like any other.
+const NO_DATA_HASH: u64 = 0;
 
 /// About as many bytes as go into the hash of a znode beside its path.
 const HASHED_BYTES: usize = 160;
