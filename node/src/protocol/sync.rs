@@ -8,10 +8,11 @@
 //! The follower writes the history down, then the epoch, and only then acknowledges: whoever has
 //! an epoch has all that its leader began it with.
 
+use super::blob::Blob;
 use super::gate::Then;
 use super::io::{DiskOp, Output, TraceEvent};
 use super::machine::Core;
-use super::message::{Body, Entry, Payload, SyncMode};
+use super::message::{Body, Entry, SyncMode};
 use super::role::{FollowerStage, Following, IncomingSnapshot, LeaderStage, Progress, Role};
 use super::zxid::{Sid, Zxid};
 
@@ -56,7 +57,7 @@ impl Core {
     }
 
     /// Leader: the state machine as it is now, for those who wait for it.
-    pub(super) fn on_snapshot(&mut self, zxid: Zxid, bytes: &Payload) {
+    pub(super) fn on_snapshot(&mut self, zxid: Zxid, bytes: &Blob) {
         let base = self.log.base();
         let Role::Leading(leading) = &mut self.role else {
             return;
@@ -82,13 +83,12 @@ impl Core {
             let mut offset = 0;
             loop {
                 let end = bytes.len().min(offset + CHUNK_BYTES);
-                let piece = Payload::from(&bytes[offset..end]);
                 let at = offset as u64;
                 let body = Body::SnapshotChunk {
                     zxid,
                     total,
                     offset: at,
-                    bytes: piece,
+                    bytes: bytes.piece(offset..end),
                 };
                 self.say(sid, incarnation, body);
                 offset = end;
@@ -206,7 +206,7 @@ impl Core {
         self.disk(vec![DiskOp::Truncate { after: to }]);
     }
 
-    fn on_snapshot_chunk(&mut self, zxid: Zxid, total: u64, offset: u64, piece: &Payload) {
+    fn on_snapshot_chunk(&mut self, zxid: Zxid, total: u64, offset: u64, piece: &[u8]) {
         let Some(following) = self.receiving() else {
             return;
         };
@@ -304,7 +304,7 @@ impl Core {
         self.committed = self.committed.max(zxid);
         DiskOp::InstallSnapshot {
             zxid,
-            bytes: Payload::from(bytes),
+            bytes: Blob::from(bytes),
             entries,
         }
     }
@@ -369,7 +369,7 @@ mod tests {
                 zxid: Zxid::new(1, counter),
                 origin: Sid(1),
                 request: 0,
-                payload: Payload::from(vec![0; (counter as usize * 7919) % 3000]),
+                payload: vec![0; (counter as usize * 7919) % 3000].into(),
             })
             .collect();
         let batches = batches(entries.iter());

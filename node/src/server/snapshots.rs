@@ -16,8 +16,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::error::ServerError;
 use super::event_loop::Server;
 use super::inbox::Durable;
+use crate::protocol::blob::Blob;
 use crate::protocol::io::{Input, Output};
-use crate::protocol::message::Payload;
 use crate::protocol::zxid::Zxid;
 use crate::state::{Snapshot, SnapshotError, State};
 use crate::storage::{Batch, StorageOp};
@@ -35,7 +35,7 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 enum Task {
     Encode(Purpose, Snapshot),
-    Decode(Zxid, Payload),
+    Decode(Zxid, Blob),
     /// A state that is not needed any more.
     Drop(Box<State>),
 }
@@ -46,7 +46,7 @@ pub(super) enum Finished {
     Encoded {
         purpose: Purpose,
         zxid: Zxid,
-        bytes: Payload,
+        bytes: Blob,
     },
     Decoded {
         zxid: Zxid,
@@ -107,7 +107,7 @@ impl Snapshots {
         self.give(Task::Encode(purpose, snapshot));
     }
 
-    pub(super) fn restore(&mut self, zxid: Zxid, bytes: Payload) {
+    pub(super) fn restore(&mut self, zxid: Zxid, bytes: Blob) {
         self.is_restoring = true;
         self.give(Task::Decode(zxid, bytes));
     }
@@ -199,7 +199,7 @@ fn perform(task: Task) -> Option<Finished> {
         Task::Encode(purpose, snapshot) => Some(Finished::Encoded {
             purpose,
             zxid: Zxid(snapshot.applied()),
-            bytes: Payload::from(snapshot.encode()),
+            bytes: Blob::from(snapshot.encode()),
         }),
         Task::Decode(zxid, bytes) => Some(Finished::Decoded {
             zxid,

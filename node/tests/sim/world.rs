@@ -371,7 +371,13 @@ impl World {
                     let applied = &self.nodes[end.node].applied;
                     let zxid = applied.last().map_or(Zxid::ZERO, |record| record.zxid);
                     let bytes = snapshot_bytes(applied);
-                    self.feed(end.node, Input::Snapshot { zxid, bytes })?;
+                    self.feed(
+                        end.node,
+                        Input::Snapshot {
+                            zxid,
+                            bytes: bytes[..].into(),
+                        },
+                    )?;
                 }
             }
         }
