@@ -7,3 +7,4 @@ mod golden;
 mod process;
 mod recovery;
 mod serving;
+mod size;
