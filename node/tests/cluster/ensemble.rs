@@ -227,7 +227,7 @@ pub(crate) fn eventually(wanted: &str, mut is_so: impl FnMut() -> bool) {
 /// Ports that are free now, all different. They lie below the range from which the kernel takes ports
 /// for outgoing connections, so that nobody else gets them before the node does; several runs of the
 /// tests begin at different places.
-fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(997);
     std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(start) % 20_000)
