@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use crate::bug::Bugs;
 use crate::protocol::io::Timing;
 use crate::protocol::zxid::{Nanos, Sid};
 use crate::server::{self, Config, ServerError};
@@ -53,6 +54,12 @@ pub struct NodeArgs {
     /// What session passwords derive from; the same on all nodes
     #[arg(long, value_name = "TEXT", default_value = "chaos")]
     pub secret: String,
+    /// Break these rules on purpose (planted bugs), or none; needs --allow-bugs
+    #[arg(long, value_name = "NAME,..", default_value_t = Bugs::NONE, value_parser = str::parse::<Bugs>)]
+    pub bug: Bugs,
+    /// Allow --bug: this node may lose data
+    #[arg(long)]
+    pub allow_bugs: bool,
 }
 
 /// How reads are served.
@@ -92,6 +99,8 @@ enum Failure {
     Twice(Sid),
     #[error("--suspect-floor and --suspect-cap must be longer than --heartbeat, and in this order")]
     Timing,
+    #[error("--bug {0} makes this node break its rules: say --allow-bugs as well if you mean it")]
+    BugsNotAllowed(Bugs),
     #[error(transparent)]
     Server(#[from] ServerError),
 }
@@ -128,6 +137,9 @@ fn config(args: NodeArgs) -> Result<Config, Failure> {
     if heartbeat == Nanos::ZERO || heartbeat >= suspect_floor || suspect_floor > suspect_cap {
         return Err(Failure::Timing);
     }
+    if !args.bug.is_empty() && !args.allow_bugs {
+        return Err(Failure::BugsNotAllowed(args.bug));
+    }
     Ok(Config {
         me,
         peers,
@@ -142,6 +154,7 @@ fn config(args: NodeArgs) -> Result<Config, Failure> {
         snapshot_every: args.snapshot_every,
         trace: args.trace,
         secret: args.secret,
+        bugs: args.bug,
     })
 }
 
@@ -176,6 +189,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::bug::Bug;
 
     #[derive(Debug, Parser)]
     struct Program {
@@ -210,6 +224,15 @@ mod tests {
     }
 
     #[test]
+    fn bugs_are_planted_only_where_they_are_allowed() {
+        assert!(parse(&[]).unwrap().bugs.is_empty());
+        assert!(parse(&["--bug=none"]).unwrap().bugs.is_empty());
+        let config = parse(&["--bug=no-truncate,hole-in-diff", "--allow-bugs"]).unwrap();
+        let bugs = [Bug::NoTruncate, Bug::HoleInDiff].into_iter().collect();
+        assert_eq!(config.bugs, bugs);
+    }
+
+    #[test]
     fn mistakes_are_refused_with_what_was_expected() {
         for (extra, expected) in [
             ("--heartbeat=5", "such as 20ms"),
@@ -217,6 +240,8 @@ mod tests {
             ("--peers=1=127.0.0.1:9", "names node n1 twice"),
             ("--peers=0=127.0.0.1:9", "expected 1 to 127"),
             ("--peers=x", "expected N=HOST:PORT"),
+            ("--bug=no-prevote", "did you mean `no-pre-vote`?"),
+            ("--bug=no-truncate", "say --allow-bugs"),
         ] {
             let error = parse(&[extra]).unwrap_err();
             assert!(error.contains(expected), "{extra}: {error}");

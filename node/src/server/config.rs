@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::bug::Bugs;
 use crate::protocol::io::Timing;
 use crate::protocol::zxid::Sid;
 
@@ -33,4 +34,6 @@ pub struct Config {
     pub trace: Option<PathBuf>,
     /// What session passwords derive from; equal on all nodes.
     pub secret: String,
+    /// Rules that are broken on purpose.
+    pub bugs: Bugs,
 }

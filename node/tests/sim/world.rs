@@ -168,6 +168,7 @@ impl World {
             seed: self.rng.next(),
             timing: Timing::default(),
             keep_entries: self.keep_entries,
+            bugs: chaos_node::bug::Bugs::NONE,
         };
         let state = &mut self.nodes[node];
         state.boot += 1;
