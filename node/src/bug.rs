@@ -140,7 +140,7 @@ pub const BUGS: &[Planted] = &[
     Planted {
         bug: Bug::MessageToFormerRole,
         name: "message-to-former-role",
-        breaks: "a node listens to what was said to it in a former role",
+        breaks: "a node listens to what was said in a former role, its own or the sender's",
         source: "ZOOKEEPER-4685",
     },
 ];

@@ -111,13 +111,14 @@ impl Core {
 
     /// Dispatches what came in order from a peer.
     pub(super) fn on_message(&mut self, from: Sid, message: Message) {
-        if message.to != self.incarnation && !self.bugs.has(Bug::MessageToFormerRole) {
+        let listens = self.bugs.has(Bug::MessageToFormerRole);
+        if message.to != self.incarnation && !listens {
             return;
         }
         match &mut self.role {
             Role::Looking(_) => {}
             Role::Following(following) => {
-                if following.leader == from && following.tenure == message.from {
+                if following.leader == from && (following.tenure == message.from || listens) {
                     following.progress = self.now;
                     self.on_leader_message(message.body);
                 }
@@ -128,7 +129,7 @@ impl Core {
                 } else if leading
                     .followers
                     .get(&from)
-                    .is_some_and(|follower| follower.incarnation == message.from)
+                    .is_some_and(|follower| follower.incarnation == message.from || listens)
                 {
                     self.on_follower_message(from, message.body);
                 }
