@@ -1,8 +1,8 @@
 //! The protocol in a simulated cluster: thousands of random schedules, each exactly repeatable.
 //!
 //! `CHAOS_SIM_SEEDS=N` sets how many seeds are run, `CHAOS_SIM_SEED=S` runs one alone,
-//! `CHAOS_SIM_KEEP=1,5,9` of it only the steps with these numbers, `CHAOS_SIM_BUG=NAME` plants a
-//! bug. A seed that fails is made short and told as a trace. `CHAOS_SIM_TABLE=STARTS` looks for
+//! `CHAOS_SIM_KEEP=1,5,9` of it only the steps with these numbers (`CHAOS_SIM_CHANCE=C` with other
+//! delays than its own), `CHAOS_SIM_BUG=NAME` plants a bug. A seed that fails is made short and told as a trace. `CHAOS_SIM_TABLE=STARTS` looks for
 //! every planted bug from so many starting points and prints what it took.
 
 #[path = "sim/action.rs"]
@@ -91,6 +91,9 @@ fn tell(schedule: &Schedule, error: &str, shrunk: &Shrunk) -> String {
         .collect();
     let kept: Vec<String> = shrunk.kept.iter().map(usize::to_string).collect();
     let mut variables = format!("CHAOS_SIM_SEED={seed} CHAOS_SIM_KEEP={}", kept.join(","));
+    if shrunk.schedule.chance != *seed {
+        variables += &format!(" CHAOS_SIM_CHANCE={}", shrunk.schedule.chance);
+    }
     if !settings.bugs.is_empty() {
         variables += &format!(" CHAOS_SIM_BUG={}", settings.bugs);
     }
@@ -122,6 +125,7 @@ fn random_schedules_keep_all_invariants_and_recover() {
         if let Ok(kept) = std::env::var("CHAOS_SIM_KEEP") {
             let kept: Vec<usize> = kept.split(',').filter_map(|n| n.parse().ok()).collect();
             schedule = only(&schedule, &kept);
+            schedule.chance = number("CHAOS_SIM_CHANCE").unwrap_or(seed);
         }
         let outcome = play(&schedule, Watch::default());
         if let Some(error) = outcome.error {

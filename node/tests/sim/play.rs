@@ -33,7 +33,7 @@ pub(crate) struct Watch {
 
 /// Plays a schedule.
 pub(crate) fn play(schedule: &Schedule, watch: Watch) -> Outcome {
-    let mut world = match World::new(schedule.seed, schedule.settings) {
+    let mut world = match World::new(schedule.chance, schedule.settings) {
         Ok(world) => world,
         Err(error) => {
             return Outcome {

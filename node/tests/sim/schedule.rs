@@ -15,6 +15,8 @@ use super::world::{MILLI, Settings};
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     pub(crate) seed: u64,
+    /// From which all chance follows that is not in the steps: how long messages and disks take.
+    pub(crate) chance: u64,
     pub(crate) settings: Settings,
     pub(crate) steps: Vec<Step>,
 }
@@ -67,6 +69,7 @@ impl Schedule {
         steps.sort_by_key(|step| step.at);
         Self {
             seed,
+            chance: seed,
             settings,
             steps,
         }
