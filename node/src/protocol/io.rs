@@ -13,6 +13,8 @@
 
 use thiserror::Error;
 
+use crate::bug::Bugs;
+
 use super::blob::Blob;
 use super::message::{Entry, Frame, Payload, SyncMode};
 use super::zxid::{ConnId, Nanos, Sid, Ticket, Zxid};
@@ -30,6 +32,8 @@ pub struct CoreConfig {
     pub timing: Timing,
     /// How many log entries behind a snapshot are kept for followers that lag; 5000 is plenty.
     pub keep_entries: usize,
+    /// Rules that are broken on purpose; none in a real node.
+    pub bugs: Bugs,
 }
 
 /// The timing of liveness.

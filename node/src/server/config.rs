@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::bug::Bugs;
 use crate::protocol::io::Timing;
 use crate::protocol::zxid::Sid;
 
@@ -41,6 +42,8 @@ pub struct Config {
     pub trace: Option<PathBuf>,
     /// What session passwords derive from; equal on all nodes.
     pub secret: String,
+    /// Rules that are broken on purpose.
+    pub bugs: Bugs,
 }
 
 impl Config {

@@ -140,6 +140,7 @@ fn start_core(config: &Config, boot: Boot) -> Result<Core, ServerError> {
         seed: boot_nonce(config),
         timing: config.timing,
         keep_entries: KEEP_ENTRIES,
+        bugs: config.bugs,
     };
     let now = Nanos(clock::monotonic_ns());
     Core::new(core, boot, now).map_err(|source| ServerError::Boot {
