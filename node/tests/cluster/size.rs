@@ -1,4 +1,4 @@
-//! A node whose data is lost gets 100 MB from the leader while the cluster goes on.
+//! A node that lacks 100 MB gets them from the leader, and nobody is suspected meanwhile.
 //!
 //! Prints how long that took and how long the slowest write waited meanwhile; run with `--nocapture`
 //! to see it, and in release with `CHAOS_SUSPECT_FLOOR=120ms` to have it under a node's own timing.
@@ -65,13 +65,22 @@ fn fill(address: SocketAddr, znodes: u32) -> io::Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_wiped_node_gets_100_mb_while_the_others_go_on() {
+/// Three nodes under the timing that the environment says. Gives the leader too.
+fn start() -> (Ensemble, u8) {
     let floor = std::env::var("CHAOS_SUSPECT_FLOOR").unwrap_or_else(|_| "2s".to_owned());
     let floor = format!("--suspect-floor={floor}");
-    let options = ["--snapshot-every=25000", &floor, "--suspect-cap=5s"];
-    let (mut ensemble, leader) = Ensemble::start(&options);
-    let filled = fill(ensemble.address(leader), 25_600);
+    Ensemble::start(&["--snapshot-every=25000", &floor, "--suspect-cap=5s"])
+}
+
+/// Waits until a node serves clients.
+fn wait_until_serving(address: SocketAddr) {
+    eventually("a node that serves", || Client::connect(address).is_ok());
+}
+
+#[test]
+fn a_wiped_node_gets_100_mb_while_the_others_go_on() {
+    let (mut ensemble, leader) = start();
+    let filled = fill(ensemble.address(leader), ZNODES);
     assert!(filled.is_ok(), "{filled:?}: {}", ensemble.told());
     let (wiped, other) = (leader % 3 + 1, (leader + 1) % 3 + 1);
     let writer = Writer::start(ensemble.address(leader));
@@ -83,8 +92,10 @@ fn a_wiped_node_gets_100_mb_while_the_others_go_on() {
     let start = Instant::now();
     ensemble.spawn(wiped);
     let synced = ensemble.wait(wiped, "synced");
+    wait_until_serving(ensemble.address(wiped));
     let took = start.elapsed();
     let written = writer.stop();
+    ensemble.catch_up();
     for id in [leader, other] {
         for event in ["suspect", "looking", "step_down"] {
             assert!(!ensemble.saw(id, event), "{}", ensemble.told());
@@ -92,14 +103,37 @@ fn a_wiped_node_gets_100_mb_while_the_others_go_on() {
     }
     assert!(synced.contains(r#""mode":"SNAP""#), "{}", ensemble.told());
     let (writes, slowest) = written.unwrap();
-    println!(
-        "rejoined in {took:.2?}: {synced}; {writes} writes meanwhile, the slowest {slowest:.2?}"
-    );
+    println!("serves {took:.2?} after its start: {synced}");
+    println!("{writes} writes meanwhile, the slowest {slowest:.2?}");
     eventually("equal states", || {
         let digest = |id| ensemble.monitor(id, "chaos_state_digest");
         digest(wiped) == digest(leader) && digest(other) == digest(leader)
     });
 }
 
+#[test]
+fn a_node_that_lacks_100_mb_completes_the_quorum_of_a_new_leader() {
+    let (mut ensemble, leader) = start();
+    let (behind, other) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+    ensemble.kill(behind);
+    let filled = fill(ensemble.address(leader), ZNODES);
+    assert!(filled.is_ok(), "{filled:?}: {}", ensemble.told());
+    ensemble.kill(leader);
+    ensemble.kill(other);
+
+    ensemble.forget();
+    let start = Instant::now();
+    ensemble.spawn(other);
+    ensemble.spawn(behind);
+    let synced = ensemble.wait(behind, "synced");
+    wait_until_serving(ensemble.address(other));
+    let took = start.elapsed();
+    assert!(synced.contains(r#""mode":"SNAP""#), "{}", ensemble.told());
+    assert!(!ensemble.saw(other, "step_down"), "{}", ensemble.told());
+    println!("the cluster serves {took:.2?} after the start of two: {synced}");
+}
+
+/// Znodes of 4 KiB in 100 MiB.
+const ZNODES: u32 = 25_600;
 /// Requests that are under way together.
 const BURST: u32 = 100;
