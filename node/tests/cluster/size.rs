@@ -65,11 +65,13 @@ fn fill(address: SocketAddr, znodes: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Three nodes under the timing that the environment says. Gives the leader too.
-fn start() -> (Ensemble, u8) {
+/// Three nodes under the timing that the environment says, which save a snapshot after so many
+/// transactions. Gives the leader too.
+fn start(snapshot_every: u32) -> (Ensemble, u8) {
     let floor = std::env::var("CHAOS_SUSPECT_FLOOR").unwrap_or_else(|_| "2s".to_owned());
     let floor = format!("--suspect-floor={floor}");
-    Ensemble::start(&["--snapshot-every=25000", &floor, "--suspect-cap=5s"])
+    let snapshots = format!("--snapshot-every={snapshot_every}");
+    Ensemble::start(&[&snapshots, &floor, "--suspect-cap=5s"])
 }
 
 /// Waits until a node serves clients.
@@ -79,7 +81,7 @@ fn wait_until_serving(address: SocketAddr) {
 
 #[test]
 fn a_wiped_node_gets_100_mb_while_the_others_go_on() {
-    let (mut ensemble, leader) = start();
+    let (mut ensemble, leader) = start(25_000);
     let filled = fill(ensemble.address(leader), ZNODES);
     assert!(filled.is_ok(), "{filled:?}: {}", ensemble.told());
     let (wiped, other) = (leader % 3 + 1, (leader + 1) % 3 + 1);
@@ -104,7 +106,8 @@ fn a_wiped_node_gets_100_mb_while_the_others_go_on() {
     assert!(synced.contains(r#""mode":"SNAP""#), "{}", ensemble.told());
     let (writes, slowest) = written.unwrap();
     println!("serves {took:.2?} after its start: {synced}");
-    println!("{writes} writes meanwhile, the slowest {slowest:.2?}");
+    let stall = ensemble.longest_stall();
+    println!("{writes} writes meanwhile, the slowest {slowest:.2?}; longest stall {stall:.2?}");
     eventually("equal states", || {
         let digest = |id| ensemble.monitor(id, "chaos_state_digest");
         digest(wiped) == digest(leader) && digest(other) == digest(leader)
@@ -113,7 +116,7 @@ fn a_wiped_node_gets_100_mb_while_the_others_go_on() {
 
 #[test]
 fn a_node_that_lacks_100_mb_completes_the_quorum_of_a_new_leader() {
-    let (mut ensemble, leader) = start();
+    let (mut ensemble, leader) = start(8_000);
     let (behind, other) = (leader % 3 + 1, (leader + 1) % 3 + 1);
     ensemble.kill(behind);
     let filled = fill(ensemble.address(leader), ZNODES);
@@ -130,7 +133,42 @@ fn a_node_that_lacks_100_mb_completes_the_quorum_of_a_new_leader() {
     let took = start.elapsed();
     assert!(synced.contains(r#""mode":"SNAP""#), "{}", ensemble.told());
     assert!(!ensemble.saw(other, "step_down"), "{}", ensemble.told());
-    println!("the cluster serves {took:.2?} after the start of two: {synced}");
+    let stall = ensemble.longest_stall();
+    println!(
+        "the cluster serves {took:.2?} after the start of two: {synced}; longest stall {stall:.2?}"
+    );
+}
+
+#[test]
+fn nodes_that_apply_a_long_log_at_their_start_are_not_suspected() {
+    let (mut ensemble, leader) = start(1_000_000);
+    let filled = fill(ensemble.address(leader), ZNODES);
+    assert!(filled.is_ok(), "{filled:?}: {}", ensemble.told());
+    for id in 1..=3 {
+        ensemble.kill(id);
+    }
+    ensemble.forget();
+    let start = Instant::now();
+    for id in 1..=3 {
+        ensemble.spawn(id);
+    }
+    let leader = ensemble.wait_for_all();
+    wait_until_serving(ensemble.address(leader));
+    let took = start.elapsed();
+    let mut client = Client::connect(ensemble.address(leader)).unwrap();
+    let path = format!("/{}/{}", ZNODES / BURST - 1, BURST - 1);
+    assert_eq!(
+        client.synced_data(&path).unwrap().map(|data| data.len()),
+        Some(4096)
+    );
+    let stall = ensemble.longest_stall();
+    for id in 1..=3 {
+        assert!(!ensemble.saw(id, "step_down"), "{}", ensemble.told());
+        assert!(!ensemble.saw(id, "evict"), "{}", ensemble.told());
+    }
+    println!(
+        "three nodes serve {took:.2?} after their start with a log of 100 MiB; longest stall {stall:.2?}"
+    );
 }
 
 /// Znodes of 4 KiB in 100 MiB.
