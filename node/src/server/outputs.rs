@@ -130,7 +130,7 @@ impl Server {
             Txn::decode(&entry.payload).map_err(|source| ServerError::Txn { zxid, source })?;
         self.changes.clear();
         let outcome = self.state.apply(zxid.0, &txn, &mut self.changes);
-        self.sessions.changed(zxid.0, &self.changes, &self.state);
+        self.sessions.changed(zxid.0, &self.changes);
         self.applied_since_snapshot += 1;
         let request = (entry.origin == self.config.me).then_some(entry.request);
         self.sessions
