@@ -12,6 +12,7 @@ mod event_loop;
 mod inbox;
 mod latency;
 mod outputs;
+mod replica;
 mod rules;
 mod session;
 mod sessions;
@@ -21,4 +22,5 @@ mod work;
 
 pub use config::Config;
 pub use error::ServerError;
+pub use replica::{Asked, Now, Replica, ReplicaOptions};
 pub use start::run;

@@ -129,8 +129,9 @@ impl Server {
     }
 
     fn restore(&mut self, zxid: Zxid, bytes: &[u8]) -> Result<(), ServerError> {
-        self.state =
+        let state =
             State::decode(bytes).map_err(|source| ServerError::Snapshot { zxid, source })?;
+        self.state = state.with_bugs(self.config.bugs);
         if self.state.applied() != zxid.0 {
             let text = format!(
                 "snapshot {zxid} holds the state as of {}",
