@@ -44,6 +44,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         segment_bytes: Options::SEGMENT_BYTES,
     })?;
     let (state, boot) = recover(&mut storage)?;
+    let state = state.with_bugs(config.bugs);
     let core = start_core(&config, boot)?;
 
     let (durable, disk) = mpsc::unbounded_channel();
@@ -67,15 +68,12 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         terminate: handler(SignalKind::terminate())?,
         interrupt: handler(SignalKind::interrupt())?,
     };
-    tokio::spawn(accept_peers(
-        peer_listener,
-        Arc::clone(&ids),
-        peer_events.clone(),
-    ));
+    let (peer_sender, client_sender) = (peer_events.clone(), client_events.clone());
+    tokio::spawn(accept_peers(peer_listener, Arc::clone(&ids), peer_sender));
     tokio::spawn(accept_clients(
         client_listener,
         Arc::clone(&ids),
-        client_events.clone(),
+        client_sender,
     ));
 
     let now = clock::monotonic_ns();
