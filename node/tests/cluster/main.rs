@@ -2,6 +2,7 @@
 //! line, the client protocol, the four-letter words and the trace.
 
 mod client;
+mod disk;
 mod ensemble;
 mod golden;
 mod process;
