@@ -23,8 +23,16 @@ pub struct Config {
     pub data: PathBuf,
     /// The timing of liveness.
     pub timing: Timing,
-    /// Session timeouts lie between 2 and 20 of these, in milliseconds.
+    /// The tick, in milliseconds, which clients are told.
     pub tick_ms: u32,
+    /// Between what session timeouts lie, in milliseconds.
+    pub session_timeout_ms: (i32, i32),
+    /// Most connections of clients from one address; 0 for no bound.
+    pub max_connections: u32,
+    /// The identity of the super user, `user:hash`, who may do everything; nobody if none.
+    pub super_digest: Option<String>,
+    /// The members of the cluster as clients read them: `server.N=…` lines, and a version.
+    pub members: String,
     /// Whether reads ask a quorum first.
     pub linear_reads: bool,
     /// After how many transactions a snapshot is saved.

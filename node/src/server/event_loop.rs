@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 use tokio::task::yield_now;
@@ -13,12 +14,11 @@ use super::error::ServerError;
 use super::inbox::{Durable, Event, Inbox, Wake};
 use super::sessions::Sessions;
 use super::start::moment;
-use crate::client::{Mode, Report, answer};
 use crate::clock;
 use crate::protocol::Core;
 use crate::protocol::io::{Input, Output, Phase};
 use crate::protocol::zxid::{ConnId, Nanos};
-use crate::state::State;
+use crate::state::{Change, State};
 use crate::storage::DiskWorker;
 use crate::trace::Trace;
 use crate::transport::{ClientEvent, Connection, PeerEvent, read_client, read_peer};
@@ -41,6 +41,8 @@ pub(super) struct Server {
     pub(super) clients: BTreeMap<ConnId, ClientConnection>,
     /// When the protocol wants a tick, in monotonic nanoseconds.
     pub(super) wake_at: u64,
+    /// What the last transaction changed; kept to use its memory again.
+    pub(super) changes: Vec<Change>,
     /// When sessions are looked at next, in monotonic nanoseconds.
     pub(super) review_at: u64,
     pub(super) applied_since_snapshot: u64,
@@ -175,29 +177,23 @@ impl Server {
 
     fn on_client(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::Opened { conn, stream } => {
-                let events = self.client_events.clone();
-                let permits = Arc::new(Semaphore::new(OUTSTANDING));
-                let shared = Arc::clone(&permits);
-                let connection =
-                    Connection::start(stream, |stream| read_client(stream, conn, shared, events));
-                let client = ClientConnection {
-                    connection,
-                    permits,
-                };
-                self.clients.insert(conn, client);
-                self.sessions.opened(conn);
+            ClientEvent::Opened {
+                conn,
+                stream,
+                address,
+            } => {
+                if self.sessions.opened(conn, address, moment()) {
+                    self.open_client(conn, stream);
+                }
             }
             ClientEvent::Word { conn, word } => {
                 self.received += 1;
-                let text = answer(word, &self.report());
+                let text = self.answer_word(word);
                 self.sessions.closed(conn);
                 if let Some(mut client) = self.clients.remove(&conn) {
                     self.sent += 1;
-                    client
-                        .connection
-                        .gathered()
-                        .extend_from_slice(text.as_bytes());
+                    let gathered = client.connection.gathered();
+                    gathered.extend_from_slice(text.as_bytes());
                     client.connection.finish();
                 }
             }
@@ -218,6 +214,19 @@ impl Server {
         }
     }
 
+    fn open_client(&mut self, conn: ConnId, stream: TcpStream) {
+        let events = self.client_events.clone();
+        let permits = Arc::new(Semaphore::new(OUTSTANDING));
+        let shared = Arc::clone(&permits);
+        let connection =
+            Connection::start(stream, |stream| read_client(stream, conn, shared, events));
+        let client = ClientConnection {
+            connection,
+            permits,
+        };
+        self.clients.insert(conn, client);
+    }
+
     /// Looks after sessions.
     fn review(&mut self, now: u64) {
         self.review_at = now + REVIEW_NS;
@@ -226,41 +235,6 @@ impl Server {
             let is_leader = status.phase == Phase::Leading;
             self.sessions.review(is_leader, moment(), &self.state);
             self.do_effects();
-        }
-    }
-
-    fn report(&self) -> Report {
-        let status = self.core.status();
-        let latency = self.sessions.latency;
-        Report {
-            id: self.config.me.0,
-            mode: match status.phase {
-                Phase::Looking => Mode::Looking,
-                Phase::Joining | Phase::Following => Mode::Follower,
-                Phase::Electing | Phase::Leading => Mode::Leader,
-            },
-            is_serving: status.serving,
-            leader: status.leader.map(|leader| leader.0),
-            epoch: status.current_epoch,
-            applied: self.state.applied(),
-            committed: status.committed.0,
-            last_logged: status.last_logged.0,
-            digest: self.state.digest(),
-            node_count: self.state.node_count(),
-            data_size: self.state.data_size(),
-            sessions: self.state.sessions().len(),
-            connections: self.clients.len(),
-            outstanding: self.sessions.outstanding(),
-            received: self.received,
-            sent: self.sent,
-            latency_ms: latency.in_ms(),
-            uptime_ms: (clock::monotonic_ns() - self.started) / 1_000_000,
-            quorum_size: self.config.peers.len() + 1,
-            followers: status.followers,
-            synced_followers: status.synced_followers,
-            client_port: self.config.client.port(),
-            data_dir: self.config.data.display().to_string(),
-            tick_ms: self.config.tick_ms,
         }
     }
 

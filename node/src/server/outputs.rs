@@ -40,11 +40,17 @@ impl Server {
                     self.step(Input::Propose { request, payload });
                 }
                 Effect::ReadIndex { request } => self.step(Input::ReadIndex { request }),
-                Effect::Send { conn, frame } => {
+                Effect::Send { conn, frames } => {
+                    if let Some(client) = self.clients.get_mut(&conn) {
+                        self.sent += 1;
+                        client.connection.gathered().extend_from_slice(&frames);
+                        client.permits.add_permits(1);
+                    }
+                }
+                Effect::Tell { conn, frame } => {
                     if let Some(client) = self.clients.get_mut(&conn) {
                         self.sent += 1;
                         client.connection.gathered().extend_from_slice(&frame);
-                        client.permits.add_permits(1);
                     }
                 }
                 Effect::Finish { conn } => {
@@ -112,7 +118,9 @@ impl Server {
         let zxid = entry.zxid;
         let txn =
             Txn::decode(&entry.payload).map_err(|source| ServerError::Txn { zxid, source })?;
-        let outcome = self.state.apply(zxid.0, &txn);
+        self.changes.clear();
+        let outcome = self.state.apply(zxid.0, &txn, &mut self.changes);
+        self.sessions.changed(zxid.0, &self.changes, &self.state);
         self.applied_since_snapshot += 1;
         let request = (entry.origin == self.config.me).then_some(entry.request);
         self.sessions

@@ -13,7 +13,8 @@ use super::config::Config;
 use super::error::ServerError;
 use super::event_loop::Server;
 use super::inbox::{Durable, Inbox};
-use super::sessions::{Moment, Rules, Sessions};
+use super::rules::Rules;
+use super::sessions::{Moment, Sessions};
 use crate::clock;
 use crate::protocol::Core;
 use crate::protocol::io::{Boot, CoreConfig, Output};
@@ -75,6 +76,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let mut server = Server {
         sessions: Sessions::new(rules(&config), moment()),
         applied_since_snapshot: 0,
+        changes: Vec::new(),
         core,
         state,
         trace,
@@ -144,9 +146,12 @@ fn rules(config: &Config) -> Rules {
     Rules {
         me: config.me,
         secret: Secret::new(&config.secret),
-        tick_ms: config.tick_ms,
+        session_timeout_ms: config.session_timeout_ms,
         linear_reads: config.linear_reads,
         boot: u32::try_from(boot_nonce(config) >> 32).unwrap_or(0),
+        max_connections: config.max_connections,
+        super_digest: config.super_digest.clone(),
+        members: config.members.clone(),
     }
 }
 
