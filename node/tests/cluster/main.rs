@@ -4,6 +4,7 @@
 mod client;
 mod ensemble;
 mod golden;
+mod pressure;
 mod process;
 mod recovery;
 mod serving;
