@@ -73,6 +73,7 @@ pub(super) fn config(args: NodeArgs, path: &Path) -> Result<(Config, Vec<String>
             .unwrap_or(SNAPSHOT_EVERY),
         trace: args.trace,
         secret: args.secret,
+        bugs: args.bug,
     };
     Ok((config, file.unused))
 }

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use crate::bug::Bugs;
 use crate::protocol::io::Timing;
 use crate::protocol::zxid::{Nanos, Sid};
 use crate::server::{self, Config, ServerError};
@@ -59,6 +60,12 @@ pub struct NodeArgs {
     /// What session passwords derive from; the same on all nodes
     #[arg(long, value_name = "TEXT", default_value = "chaos")]
     pub secret: String,
+    /// Break these rules on purpose (planted bugs), or none; needs --allow-bugs
+    #[arg(long, value_name = "NAME,..", default_value_t = Bugs::NONE, value_parser = str::parse::<Bugs>)]
+    pub bug: Bugs,
+    /// Allow --bug: this node may lose data
+    #[arg(long)]
+    pub allow_bugs: bool,
     /// Who may do everything: a user and the hash of `user:password`, as in digest access lists
     #[arg(long, value_name = "USER:HASH")]
     pub super_digest: Option<String>,
@@ -103,6 +110,8 @@ enum Failure {
     Missing(&'static str),
     #[error("--suspect-floor and --suspect-cap must be longer than --heartbeat, and in this order")]
     Timing,
+    #[error("--bug {0} makes this node break its rules: say --allow-bugs as well if you mean it")]
+    BugsNotAllowed(Bugs),
     #[error(transparent)]
     File(#[from] file::FileError),
     #[error(transparent)]
@@ -120,6 +129,9 @@ fn try_run(args: NodeArgs) -> Result<(), Failure> {
 }
 
 fn config(args: NodeArgs) -> Result<Config, Failure> {
+    if !args.bug.is_empty() && !args.allow_bugs {
+        return Err(Failure::BugsNotAllowed(args.bug));
+    }
     let config = match args.zoo_cfg.clone() {
         Some(path) => {
             let (config, unused) = file::config(args, &path)?;
@@ -187,6 +199,7 @@ fn from_options(args: NodeArgs) -> Result<Config, Failure> {
         snapshot_every: args.snapshot_every.unwrap_or(SNAPSHOT_EVERY),
         trace: args.trace,
         secret: args.secret,
+        bugs: args.bug,
     })
 }
 
@@ -243,6 +256,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::bug::Bug;
 
     #[derive(Debug, Parser)]
     struct Program {
@@ -283,6 +297,15 @@ mod tests {
     }
 
     #[test]
+    fn bugs_are_planted_only_where_they_are_allowed() {
+        assert!(parse(&[]).unwrap().bugs.is_empty());
+        assert!(parse(&["--bug=none"]).unwrap().bugs.is_empty());
+        let config = parse(&["--bug=no-truncate,hole-in-diff", "--allow-bugs"]).unwrap();
+        let bugs = [Bug::NoTruncate, Bug::HoleInDiff].into_iter().collect();
+        assert_eq!(config.bugs, bugs);
+    }
+
+    #[test]
     fn mistakes_are_refused_with_what_was_expected() {
         for (extra, expected) in [
             ("--heartbeat=5", "such as 20ms"),
@@ -290,6 +313,8 @@ mod tests {
             ("--peers=1=127.0.0.1:9", "names node n1 twice"),
             ("--peers=0=127.0.0.1:9", "expected 1 to 127"),
             ("--peers=x", "expected N=HOST:PORT"),
+            ("--bug=no-prevote", "did you mean `no-pre-vote`?"),
+            ("--bug=no-truncate", "say --allow-bugs"),
             ("--zoo-cfg=f", "cannot be used with"),
         ] {
             let error = parse(&[extra]).unwrap_err();

@@ -11,6 +11,7 @@ mod auth;
 mod connect;
 mod multi;
 mod read;
+mod reconfigure;
 mod reply;
 mod request;
 mod sha1;
@@ -23,6 +24,7 @@ pub use auth::Proof;
 pub use connect::ConnectRequest;
 pub use multi::multi_read_body;
 pub use read::{CONFIGURATION, Read, ReadKind, View};
+pub use reconfigure::Reconfigure;
 pub use reply::{
     Form, NO_ZXID, Reply, connect_response, event, expired_response, unknown_operation,
 };

@@ -134,7 +134,7 @@ impl Read {
         if self.path == CONFIGURATION {
             out.text(view.members);
         } else {
-            out.buffer(&node.data);
+            node.data.write(out);
         }
         view.stat(&self.path, node).write(out);
         Ok(())

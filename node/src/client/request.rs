@@ -3,6 +3,7 @@
 use super::auth::Proof;
 use super::multi;
 use super::read::{Read, ReadKind};
+use super::reconfigure::Reconfigure;
 use super::watch::{WatchRequest, parse_watch_request};
 use super::write::{self, Write};
 use crate::jute::{JuteError, Reader};
@@ -10,8 +11,9 @@ use crate::protocol::message::MAX_PAYLOAD;
 use crate::state::{ErrorCode, TxnOp};
 
 /// The largest frame that a client may send, in bytes. A write fits into a transaction with its
-/// headers and the identities of its session; ZooKeeper's own limit is about as large.
-pub const MAX_REQUEST: usize = MAX_PAYLOAD - MAX_IDENTITIES - 256;
+/// headers and an ordinary identity or two, and is refused where that is not enough; ZooKeeper's own
+/// limit is as large.
+pub const MAX_REQUEST: usize = MAX_PAYLOAD - 256;
 
 /// How much the identities of one session may take in a transaction, in bytes.
 pub const MAX_IDENTITIES: usize = 8 * 1024;
@@ -34,6 +36,8 @@ pub enum Request {
     Watch(WatchRequest),
     /// Tells who the client is.
     Authenticate(Proof),
+    /// Would change the members of the cluster; is refused.
+    Reconfigure(Reconfigure),
     /// Is refused; the connection goes on.
     Refused(ErrorCode),
     /// Names an operation that this node does not know; refused, and the connection ends.
@@ -83,8 +87,9 @@ fn body_of(operation: i32, input: &mut Reader<'_>) -> Result<Request, JuteError>
             parse_watch_request(operation, input)?
         }
         AUTH => Request::Authenticate(Proof::parse(input)?),
+        RECONFIGURE => Reconfigure::parse(input)?,
         // A check stands alone in no client; only a multi brings it.
-        RECONFIGURE | SASL | CHECK => Request::Refused(ErrorCode::Unimplemented),
+        SASL | CHECK => Request::Refused(ErrorCode::Unimplemented),
         _ => Request::Unknown,
     })
 }
@@ -168,7 +173,7 @@ mod tests {
     #[test]
     fn what_is_not_built_is_refused_and_the_connection_goes_on() {
         let refused = Request::Refused(ErrorCode::Unimplemented);
-        for operation in [RECONFIGURE, SASL, CHECK] {
+        for operation in [SASL, CHECK] {
             let mut out = Writer::new();
             out.i32(1).i32(operation).buffer(b"any");
             let (_, request) = parse(&out.into_bytes()).unwrap();

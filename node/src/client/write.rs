@@ -8,7 +8,7 @@ use super::request::{
     CHECK, CREATE, CREATE_CONTAINER, CREATE_TTL, CREATE2, DELETE, SET_ACCESS, SET_DATA,
 };
 use crate::jute::{JuteError, Reader};
-use crate::state::{Access, CreateMode, TxnOp};
+use crate::state::{Access, CreateMode, Data, TxnOp};
 
 /// A request that goes through the replicated log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub(super) fn access_list(input: &mut Reader<'_>) -> Result<Vec<Access>, JuteErr
 
 fn create(operation: i32, input: &mut Reader<'_>) -> Result<TxnOp, JuteError> {
     let path = input.text()?.to_owned();
-    let data = input.buffer()?.to_vec();
+    let data = Data::read(input)?;
     let access = access_list(input)?;
     let flags = input.i32()?;
     let ttl_ms = if operation == CREATE_TTL {
@@ -122,7 +122,7 @@ fn delete(input: &mut Reader<'_>) -> Result<TxnOp, JuteError> {
 
 fn set_data(input: &mut Reader<'_>) -> Result<TxnOp, JuteError> {
     let path = input.text()?.to_owned();
-    let data = input.buffer()?.to_vec();
+    let data = Data::read(input)?;
     let version = input.i32()?;
     Ok(TxnOp::SetData {
         path,
@@ -171,7 +171,7 @@ mod tests {
         );
         let op = TxnOp::Create {
             path: "/g".to_owned(),
-            data: b"d0".to_vec(),
+            data: Data::from(b"d0"),
             access: vec![Access::open()],
             mode: CreateMode::Persistent,
             sequential: false,
@@ -180,7 +180,7 @@ mod tests {
         let set = hex("00000009 00000005 00000002 2f67 00000002 6431 00000000");
         let op = TxnOp::SetData {
             path: "/g".to_owned(),
-            data: b"d1".to_vec(),
+            data: Data::from(b"d1"),
             version: 0,
         };
         assert_eq!(written(&set), Write::plain(op));

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use super::blob::Blob;
 use super::zxid::{Sid, Zxid};
 
 /// The content of a transaction, opaque to the protocol.
@@ -198,7 +199,7 @@ pub enum Body {
         /// Where this piece begins. Pieces come in order and without gaps.
         offset: u64,
         /// The piece.
-        bytes: Payload,
+        bytes: Blob,
     },
     /// Synchronisation, leader: transactions that the follower lacks, in order.
     SyncEntries {

@@ -13,6 +13,7 @@ use super::config::Config;
 use super::error::ServerError;
 use super::inbox::{Durable, Event, Inbox, Wake};
 use super::sessions::Sessions;
+use super::snapshots::Snapshots;
 use super::start::moment;
 use crate::clock;
 use crate::protocol::Core;
@@ -33,6 +34,7 @@ pub(super) struct Server {
     pub(super) sessions: Sessions,
     pub(super) trace: Trace,
     pub(super) worker: DiskWorker<Durable>,
+    pub(super) snapshots: Snapshots,
     pub(super) peer_events: Sender<PeerEvent>,
     pub(super) client_events: Sender<ClientEvent>,
     pub(super) ids: Arc<AtomicU64>,
@@ -88,6 +90,11 @@ impl Server {
             .map_err(|source| self.trace_error(source))
     }
 
+    /// Whether clients may be served: the protocol says so, and the state is the one that it means.
+    pub(super) fn is_serving(&self) -> bool {
+        self.core.status().serving && !self.snapshots.is_restoring()
+    }
+
     pub(super) fn step(&mut self, input: Input) {
         let now = Nanos(clock::monotonic_ns());
         self.core.step(now, input, &mut self.outputs);
@@ -139,6 +146,7 @@ impl Server {
             Event::Disk(done) => self.on_disk(&done?),
             Event::Peer(event) => self.on_peer(event),
             Event::Client(event) => self.on_client(event),
+            Event::Snapshot(finished) => self.on_finished(finished)?,
         }
         Ok(())
     }
@@ -148,7 +156,10 @@ impl Server {
         for durable in done {
             match durable {
                 Durable::Batch(ticket) => newest = Some(*ticket),
-                Durable::Saved(zxid) => self.step(Input::Compacted { zxid: *zxid }),
+                Durable::Saved(zxid) => {
+                    self.snapshots.saved();
+                    self.step(Input::Compacted { zxid: *zxid });
+                }
             }
         }
         if let Some(ticket) = newest {
@@ -208,7 +219,7 @@ impl Server {
             }
             ClientEvent::Frame { conn, body } => {
                 self.received += 1;
-                if self.core.status().serving {
+                if self.is_serving() {
                     self.sessions.frame(conn, &body, moment(), &self.state);
                     self.do_effects();
                 } else {
@@ -239,9 +250,8 @@ impl Server {
     /// Looks after sessions.
     fn review(&mut self, now: u64) {
         self.review_at = now + REVIEW_NS;
-        let status = self.core.status();
-        if status.serving {
-            let is_leader = status.phase == Phase::Leading;
+        if self.is_serving() {
+            let is_leader = self.core.status().phase == Phase::Leading;
             self.sessions.review(is_leader, moment(), &self.state);
             self.do_effects();
         }

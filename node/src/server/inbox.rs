@@ -6,6 +6,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::time::sleep;
 
+use super::snapshots::Finished;
 use crate::clock;
 use crate::protocol::zxid::{Ticket, Zxid};
 use crate::storage::StorageError;
@@ -26,6 +27,7 @@ pub(super) enum Event {
     Disk(Result<Vec<Durable>, StorageError>),
     Peer(PeerEvent),
     Client(ClientEvent),
+    Snapshot(Finished),
 }
 
 /// Why the loop wakes up.
@@ -42,6 +44,7 @@ pub(super) struct Inbox {
     pub(super) disk: UnboundedReceiver<Result<Vec<Durable>, StorageError>>,
     pub(super) peers: Receiver<PeerEvent>,
     pub(super) clients: Receiver<ClientEvent>,
+    pub(super) snapshots: UnboundedReceiver<Finished>,
     pub(super) terminate: Signal,
     pub(super) interrupt: Signal,
 }
@@ -51,12 +54,13 @@ impl Inbox {
     /// wait while `clients` is false.
     pub(super) async fn wait(&mut self, deadline: u64, clients: bool) -> Wake {
         let left = Duration::from_nanos(deadline.saturating_sub(clock::monotonic_ns()));
-        // The senders of all three live as long as the loop, so none of them ends.
+        // The senders of all four live as long as the loop, so none of them ends.
         tokio::select! {
             biased;
             _ = self.terminate.recv() => Wake::Stop,
             _ = self.interrupt.recv() => Wake::Stop,
             Some(done) = self.disk.recv() => Wake::Event(Event::Disk(done)),
+            Some(done) = self.snapshots.recv() => Wake::Event(Event::Snapshot(done)),
             Some(event) = self.peers.recv() => Wake::Event(Event::Peer(event)),
             Some(event) = self.clients.recv(), if clients => Wake::Event(Event::Client(event)),
             () = sleep(left) => Wake::Time,
@@ -68,6 +72,9 @@ impl Inbox {
     pub(super) fn ready(&mut self, clients: bool) -> Option<Event> {
         if let Ok(done) = self.disk.try_recv() {
             return Some(Event::Disk(done));
+        }
+        if let Ok(done) = self.snapshots.try_recv() {
+            return Some(Event::Snapshot(done));
         }
         if let Ok(event) = self.peers.try_recv() {
             return Some(Event::Peer(event));

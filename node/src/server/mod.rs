@@ -15,6 +15,7 @@ mod outputs;
 mod rules;
 mod session;
 mod sessions;
+mod snapshots;
 mod start;
 mod word;
 mod work;

@@ -202,13 +202,13 @@ impl State {
     /// The timeout of an open session, in milliseconds.
     #[must_use]
     pub fn session_timeout_ms(&self, session: i64) -> Option<i32> {
-        Some(self.sessions.get(&session)?.timeout_ms)
+        Some(self.session(session)?.timeout_ms)
     }
 
     /// The connection on which an open session is; 0 if none ever asked for it.
     #[must_use]
     pub fn connection_of(&self, session: i64) -> Option<u64> {
-        Some(self.sessions.get(&session)?.connection)
+        Some(self.session(session)?.connection)
     }
 
     /// How many sessions are open.
@@ -276,7 +276,7 @@ impl State {
     }
 
     fn continue_elsewhere(&mut self, txn: &Txn) -> Result<Outcome, ErrorCode> {
-        let found = self.sessions.get(&txn.session);
+        let found = self.session(txn.session);
         let timeout_ms = found.ok_or(ErrorCode::SessionExpired)?.timeout_ms;
         let session = OpenSession {
             timeout_ms,
@@ -288,7 +288,7 @@ impl State {
 
     /// Demands that the session is open, and on the connection that asks unless the cluster does.
     fn check_session(&self, txn: &Txn) -> Result<(), ErrorCode> {
-        let found = self.sessions.get(&txn.session);
+        let found = self.session(txn.session);
         let session = found.ok_or(ErrorCode::SessionExpired)?;
         if txn.connection == 0 || txn.connection == session.connection {
             Ok(())
@@ -297,10 +297,14 @@ impl State {
         }
     }
 
+    fn session(&self, id: i64) -> Option<&OpenSession> {
+        self.sessions.get(|other: &i64| other.cmp(&id))
+    }
+
     fn set_session(&mut self, id: i64, session: Option<OpenSession>) {
         let old = match session {
             Some(session) => self.sessions.insert(id, session),
-            None => self.sessions.remove(&id),
+            None => self.sessions.remove(|other: &i64| other.cmp(&id)),
         };
         let hash = |session: Option<OpenSession>| session.map_or(0, |session| session.hash(id));
         self.sessions_digest = self

@@ -8,6 +8,7 @@
 //! Invariant: two states that applied the same transactions have equal trees, sessions and digests.
 
 mod access;
+mod data;
 mod error;
 mod lifetime;
 mod machine;
@@ -23,6 +24,7 @@ mod txn_codec;
 mod writes;
 
 pub use access::{Access, Identity, permission};
+pub use data::Data;
 pub use error::ErrorCode;
 pub use machine::State;
 pub use outcome::{Change, ChangeKind, Outcome};

@@ -10,7 +10,7 @@ use super::*;
 #[derive(Debug, Clone)]
 struct Record {
     path: String,
-    data: Vec<u8>,
+    data: Data,
     access: Vec<Access>,
     mode: CreateMode,
     owner: i64,
@@ -361,7 +361,7 @@ fn new_model() -> Model {
         let permissions = if path.ends_with('g') { 1 } else { 31 };
         model.records.push(Record {
             path: path.to_owned(),
-            data: Vec::new(),
+            data: Data::from(b""),
             access: vec![Access {
                 permissions,
                 ..Access::open()
@@ -387,7 +387,7 @@ fn assert_equal(state: &State, model: &Model, now_ms: i64) {
     for record in &model.records {
         let node = state.node(&record.path).unwrap();
         assert_eq!(node.stat, model.stat(record), "{}", record.path);
-        assert_eq!(node.data[..], record.data[..]);
+        assert_eq!(node.data, record.data);
         assert_eq!(node.access[..], record.access[..]);
         let children = model.children(&record.path);
         assert!(state.children(&record.path).eq(children));
@@ -463,7 +463,10 @@ fn modes() -> impl Strategy<Value = CreateMode> {
 
 fn writes() -> impl Strategy<Value = TxnOp> {
     let version = || prop_oneof![3 => Just(-1), 2 => 0..3_i32];
-    let data = || proptest::collection::vec(any::<u8>(), 0..4);
+    let data = || {
+        let bytes = proptest::collection::vec(any::<u8>(), 0..4);
+        proptest::option::of(bytes).prop_map(|bytes| bytes.map_or_else(Data::default, Data::from))
+    };
     prop_oneof![
         10 => (paths(), data(), accesses(), modes(), prop::bool::weighted(0.2)).prop_map(
             |(path, data, access, mode, sequential)| TxnOp::Create {

@@ -6,9 +6,10 @@
 //!
 //! Entries lie in *leaves*, in ascending order. A *branch* has for each child a *bound*: at most every
 //! key of that child and above every key of the one before. The bound of a first child is not looked
-//! at. Invariant: no node but the root is empty or holds more than [`CAPACITY`].
+//! at. Where a key stands is given as a function that compares another key with it, so that looking
+//! one up needs no key of the stored kind. Invariant: no node but the root is empty or holds more than [`CAPACITY`].
 
-use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::slice;
 use std::sync::Arc;
 
@@ -102,14 +103,9 @@ impl<K: Clone + Ord, V: Clone> Map<K, V> {
         old
     }
 
-    /// Takes an entry out.
-    pub(super) fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-    {
-        // Looked up first: nothing is copied for a key that is not there.
-        self.get(key)?;
-        let old = Arc::make_mut(&mut self.root).remove(key)?;
+    /// Takes an entry out. For a key that is not there, nodes may be copied for nothing.
+    pub(super) fn remove(&mut self, place: impl Fn(&K) -> Ordering + Copy) -> Option<V> {
+        let old = Arc::make_mut(&mut self.root).remove(place)?;
         self.len -= 1;
         while let Node::Branch(children) = &*self.root
             && let [only] = &children[..]
@@ -122,22 +118,17 @@ impl<K: Clone + Ord, V: Clone> Map<K, V> {
         Some(old)
     }
 
-    /// The value of this key, to be changed.
-    pub(super) fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
-    where
-        K: Borrow<Q>,
-    {
-        // Looked up first: nothing is copied for a key that is not there.
-        self.get(key)?;
+    /// The value of a key, to be changed. For a key that is not there, nodes may be copied for nothing.
+    pub(super) fn get_mut(&mut self, place: impl Fn(&K) -> Ordering + Copy) -> Option<&mut V> {
         let mut node = Arc::make_mut(&mut self.root);
         loop {
             match node {
                 Node::Leaf(entries) => {
-                    let at = find(entries, key).ok()?;
+                    let at = find(entries, place).ok()?;
                     return Some(&mut entries[at].1);
                 }
                 Node::Branch(children) => {
-                    let at = child_of(children, key);
+                    let at = child_of(children, place);
                     node = Arc::make_mut(&mut children[at].node);
                 }
             }
@@ -151,16 +142,13 @@ impl<K, V> Map<K, V> {
         self.len
     }
 
-    /// The value of this key.
-    pub(super) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
-    where
-        K: Borrow<Q>,
-    {
+    /// The value of a key.
+    pub(super) fn get(&self, place: impl Fn(&K) -> Ordering + Copy) -> Option<&V> {
         let mut node = &*self.root;
         loop {
             match node {
-                Node::Leaf(entries) => return find(entries, key).ok().map(|at| &entries[at].1),
-                Node::Branch(children) => node = &children[child_of(children, key)].node,
+                Node::Leaf(entries) => return find(entries, place).ok().map(|at| &entries[at].1),
+                Node::Branch(children) => node = &children[child_of(children, place)].node,
             }
         }
     }
@@ -172,22 +160,19 @@ impl<K, V> Map<K, V> {
         iter
     }
 
-    /// The entries from this key on, in ascending order.
-    pub(super) fn iter_from<Q: Ord + ?Sized>(&self, key: &Q) -> Iter<'_, K, V>
-    where
-        K: Borrow<Q>,
-    {
+    /// The entries from a key on, in ascending order.
+    pub(super) fn iter_from(&self, place: impl Fn(&K) -> Ordering + Copy) -> Iter<'_, K, V> {
         let mut iter = Iter::new(self.len);
         let mut node = &*self.root;
         loop {
             match node {
                 Node::Leaf(entries) => {
-                    let at = find(entries, key).unwrap_or_else(|at| at);
+                    let at = find(entries, place).unwrap_or_else(|at| at);
                     iter.leaf = entries[at..].iter();
                     return iter;
                 }
                 Node::Branch(children) => {
-                    let at = child_of(children, key);
+                    let at = child_of(children, place);
                     iter.branches.push(children[at + 1..].iter());
                     node = &children[at].node;
                 }
@@ -200,7 +185,7 @@ impl<K: Clone + Ord, V: Clone> Node<K, V> {
     /// Puts an entry in. Gives the value that it replaces, and what no longer fits.
     fn insert(&mut self, key: K, value: V) -> (Option<V>, Option<Child<K, V>>) {
         match self {
-            Self::Leaf(entries) => match find(entries, &key) {
+            Self::Leaf(entries) => match find(entries, |other: &K| other.cmp(&key)) {
                 Ok(at) => (Some(std::mem::replace(&mut entries[at].1, value)), None),
                 Err(at) => {
                     entries.insert(at, (key, value));
@@ -214,7 +199,7 @@ impl<K: Clone + Ord, V: Clone> Node<K, V> {
                 }
             },
             Self::Branch(children) => {
-                let at = child_of(children, &key);
+                let at = child_of(children, |other: &K| other.cmp(&key));
                 let (old, split) = Arc::make_mut(&mut children[at].node).insert(key, value);
                 let right = split.and_then(|child| {
                     children.insert(at + 1, child);
@@ -229,16 +214,13 @@ impl<K: Clone + Ord, V: Clone> Node<K, V> {
         }
     }
 
-    fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-    {
+    fn remove(&mut self, place: impl Fn(&K) -> Ordering + Copy) -> Option<V> {
         match self {
-            Self::Leaf(entries) => find(entries, key).ok().map(|at| entries.remove(at).1),
+            Self::Leaf(entries) => find(entries, place).ok().map(|at| entries.remove(at).1),
             Self::Branch(children) => {
-                let at = child_of(children, key);
+                let at = child_of(children, place);
                 let child = Arc::make_mut(&mut children[at].node);
-                let old = child.remove(key)?;
+                let old = child.remove(place)?;
                 if child.len() == 0 {
                     children.remove(at);
                 } else if child.len() < CAPACITY / 4 && children.len() > 1 {
@@ -304,12 +286,12 @@ fn overflow<T>(items: &mut Vec<T>, last_only: bool) -> Option<Vec<T>> {
     Some(items.split_off(at))
 }
 
-fn find<K: Borrow<Q>, V, Q: Ord + ?Sized>(entries: &[(K, V)], key: &Q) -> Result<usize, usize> {
-    entries.binary_search_by(|(found, _)| found.borrow().cmp(key))
+fn find<K, V>(entries: &[(K, V)], place: impl Fn(&K) -> Ordering + Copy) -> Result<usize, usize> {
+    entries.binary_search_by(|(key, _)| place(key))
 }
 
-fn child_of<K: Borrow<Q>, V, Q: Ord + ?Sized>(children: &[Child<K, V>], key: &Q) -> usize {
-    children[1..].partition_point(|child| child.bound.borrow() <= key)
+fn child_of<K, V>(children: &[Child<K, V>], place: impl Fn(&K) -> Ordering + Copy) -> usize {
+    children[1..].partition_point(|child| place(&child.bound).is_le())
 }
 
 /// Cuts a vector into vectors of [`CAPACITY`] items; the last may be shorter.
@@ -391,6 +373,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn at(key: u16) -> impl Fn(&u16) -> Ordering + Copy {
+        move |other| other.cmp(&key)
+    }
 
     #[derive(Debug, Clone)]
     enum Step {
@@ -475,10 +461,10 @@ mod tests {
     fn a_map_that_lost_everything_is_as_low_as_a_new_one() {
         let mut map: Map<u16, ()> = Map::from_ascending((0..5_000).map(|key| (key, ())).collect());
         for key in (0..5_000).rev() {
-            assert_eq!(map.remove(&key), Some(()));
+            assert_eq!(map.remove(at(key)), Some(()));
         }
         assert_eq!(check(&map.root, None, None, true), 1);
-        assert_eq!(map.remove(&1), None);
+        assert_eq!(map.remove(at(1)), None);
         assert_eq!(map, Map::default());
     }
 
@@ -494,11 +480,11 @@ mod tests {
                         prop_assert_eq!(map.insert(key, value), model.insert(key, value));
                     }
                     Step::Remove(key) => {
-                        prop_assert_eq!(map.remove(&key), model.remove(&key));
+                        prop_assert_eq!(map.remove(at(key)), model.remove(&key));
                     }
                     Step::Change(key, value) => {
-                        let found = map.get_mut(&key).map(|at| *at = value);
-                        prop_assert_eq!(found, model.get_mut(&key).map(|at| *at = value));
+                        let found = map.get_mut(at(key)).map(|found| *found = value);
+                        prop_assert_eq!(found, model.get_mut(&key).map(|found| *found = value));
                     }
                     Step::Clone => clones.push((map.clone(), model.clone())),
                 }
@@ -508,8 +494,8 @@ mod tests {
                 assert_equal(map, model);
             }
             for key in 0..400 {
-                prop_assert_eq!(map.get(&key), model.get(&key));
-                prop_assert!(map.iter_from(&key).eq(model.range(key..)));
+                prop_assert_eq!(map.get(at(key)), model.get(&key));
+                prop_assert!(map.iter_from(at(key)).eq(model.range(key..)));
             }
         }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::access::{Access, Lists};
+use super::data::Data;
 use super::lifetime::Lifetime;
 use super::machine::{OpenSession, Sessions, State};
 use super::path;
@@ -95,7 +96,8 @@ impl Snapshot {
         out.count(self.znodes.len());
         let mut numbers = BTreeMap::new();
         for (key, node) in self.znodes.iter() {
-            out.text(&path_of(key)).buffer(&node.data);
+            out.text(&path_of(key));
+            node.data.write(&mut out);
             node.stat.write(&mut out);
             out.i32(node.children_created);
             let next = numbers.len();
@@ -172,7 +174,7 @@ impl Loading {
             let key = self.place(path)?;
             let node = self.read_znode(input)?;
             if let Lifetime::Ephemeral(session) = Lifetime::of(node.stat.ephemeral_owner)
-                && sessions.get(&session).is_none()
+                && sessions.get(|id: &i64| id.cmp(&session)).is_none()
             {
                 let path = path.to_owned();
                 return Err(SnapshotError::Owner { path, session });
@@ -239,7 +241,7 @@ impl Loading {
     }
 
     fn read_znode(&mut self, input: &mut Reader<'_>) -> Result<Znode, SnapshotError> {
-        let data = input.buffer()?;
+        let data = Data::read(input)?;
         let stat = Stat::read(input)?;
         let children_created = input.i32()?;
         let number = input.count()?.ok_or(SnapshotError::AccessList)?;
@@ -269,7 +271,7 @@ mod tests {
     fn create(path: &str, mode: CreateMode, access: Access) -> TxnOp {
         TxnOp::Create {
             path: path.to_owned(),
-            data: path.as_bytes().to_vec(),
+            data: Data::from(path.as_bytes()),
             access: vec![access],
             mode,
             sequential: false,

@@ -64,7 +64,7 @@ impl Bench {
 fn create_as(path: &str, mode: CreateMode, sequential: bool) -> TxnOp {
     TxnOp::Create {
         path: path.to_owned(),
-        data: b"x".to_vec(),
+        data: Data::from(b"x"),
         access: vec![Access::open()],
         mode,
         sequential,
@@ -78,7 +78,7 @@ fn create(path: &str) -> TxnOp {
 fn create_for(path: &str, access: &[Access]) -> TxnOp {
     TxnOp::Create {
         path: path.to_owned(),
-        data: Vec::new(),
+        data: Data::default(),
         access: access.to_vec(),
         mode: CreateMode::Persistent,
         sequential: false,
@@ -88,7 +88,7 @@ fn create_for(path: &str, access: &[Access]) -> TxnOp {
 fn set(path: &str, data: &[u8], version: i32) -> TxnOp {
     TxnOp::SetData {
         path: path.to_owned(),
-        data: data.to_vec(),
+        data: Data::from(data),
         version,
     }
 }

@@ -12,10 +12,12 @@
 //! Invariants: every znode but the root has a parent that counts it as a child; the indexes hold
 //! exactly the znodes that their comments say.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::access::{Access, Lists, permission};
+use super::data::Data;
 use super::lifetime::Lifetime;
 use super::persistent::Map;
 use super::stat::Stat;
@@ -27,7 +29,7 @@ use crate::siphash::siphash;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Znode {
     /// What clients stored.
-    pub data: Arc<[u8]>,
+    pub data: Data,
     /// The rest; `data_length` and `num_children` are kept true.
     pub stat: Stat,
     /// Who may do what with it.
@@ -70,9 +72,9 @@ impl PartialEq for Tree {
 impl Eq for Tree {}
 
 impl Znode {
-    pub(super) fn new(data: &[u8], stat: Stat, access: Arc<[Access]>) -> Self {
+    pub(super) fn new(data: Data, stat: Stat, access: Arc<[Access]>) -> Self {
         let mut node = Self {
-            data: Arc::from([]),
+            data: Data::default(),
             stat,
             access,
             children_created: 0,
@@ -82,11 +84,15 @@ impl Znode {
         node
     }
 
-    pub(super) fn set_data(&mut self, data: &[u8]) {
-        self.data = Arc::from(data);
-        self.data_hash = siphash(DATA_KEY, data);
+    pub(super) fn set_data(&mut self, data: Data) {
+        self.data_hash = if data.is_none() {
+            NO_DATA_HASH
+        } else {
+            siphash(DATA_KEY, &data)
+        };
         self.stat.data_length =
             i32::try_from(data.len()).expect("data arrives in frames of at most 1 MiB");
+        self.data = data;
     }
 
     /// Counts a child that this transaction creates (1) or deletes (−1).
@@ -118,7 +124,7 @@ impl Znode {
     }
 
     fn hash(&self, path: &str) -> u64 {
-        let mut bytes = Writer::new();
+        let mut bytes = Writer::with_capacity(path.len() + HASHED_BYTES);
         bytes.text(path).u64(self.data_hash);
         bytes.i32(self.children_created);
         self.stat.write(&mut bytes);
@@ -137,7 +143,7 @@ impl Tree {
         let read_only = tree.lists.share(read_only);
         for (path, children) in [(ROOT, 1), (SYSTEM, 2), (CONFIG, 0), (QUOTA, 0)] {
             let access = if path == CONFIG { &read_only } else { &open };
-            let mut node = Znode::new(b"", Stat::default(), Arc::clone(access));
+            let mut node = Znode::new(Data::from(b""), Stat::default(), Arc::clone(access));
             node.stat.num_children = children;
             node.count_versions();
             tree.insert(path, node);
@@ -198,13 +204,14 @@ impl Tree {
 
     /// Changes an existing znode, and gives its new stat.
     pub(super) fn change(&mut self, path: &str, change: impl FnOnce(&mut Znode)) -> Stat {
-        let key = key(path).expect("callers looked the znode up just before");
+        let place = Place::of(path).expect("callers looked the znode up just before");
+        let place = |key: &Arc<str>| place.compare(key);
         if let Some(journal) = &mut self.journal {
-            journal.push((path.to_owned(), self.znodes.get(&key[..]).cloned()));
+            journal.push((path.to_owned(), self.znodes.get(place).cloned()));
         }
         let node = self
             .znodes
-            .get_mut(&key[..])
+            .get_mut(place)
             .expect("callers looked the znode up just before");
         let before = Facts::of(path, node);
         change(Arc::make_mut(node));
@@ -214,7 +221,9 @@ impl Tree {
     }
 
     pub(super) fn get(&self, path: &str) -> Option<&Znode> {
-        Some(self.znodes.get(&key(path)?[..])?)
+        let place = Place::of(path)?;
+        let found = self.znodes.get(|key: &Arc<str>| place.compare(key));
+        found.map(|node| &**node)
     }
 
     /// The names of the children of a path, in ascending order.
@@ -222,7 +231,7 @@ impl Tree {
         let mut start = if path == ROOT { "" } else { path }.to_owned();
         start.push(SEPARATOR);
         self.znodes
-            .iter_from(&start[..])
+            .iter_from(|key: &Arc<str>| (**key).cmp(&start))
             .map_while(move |(key, _)| key.strip_prefix(&start))
     }
 
@@ -252,7 +261,7 @@ impl Tree {
         let after = node.as_deref().map(|node| Facts::of(path, node));
         let old = match node {
             Some(node) => self.znodes.insert(Arc::from(key), node),
-            None => self.znodes.remove(&key[..]),
+            None => self.znodes.remove(|other: &Arc<str>| (**other).cmp(&key)),
         };
         let before = old.as_deref().map(|node| Facts::of(path, node));
         self.account(path, before.as_ref(), after.as_ref());
@@ -318,16 +327,56 @@ fn move_entry(
     }
 }
 
+/// Where the key of a path stands among the others.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    parent: &'a str,
+    /// None for the root.
+    name: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    /// `None` if the path has no slash, and so is none.
+    fn of(path: &'a str) -> Option<Self> {
+        if path == ROOT {
+            let (parent, name) = ("", None);
+            return Some(Self { parent, name });
+        }
+        let (parent, name) = path.rsplit_once('/')?;
+        let name = Some(name);
+        Some(Self { parent, name })
+    }
+
+    /// How a key compares with that of this path, as if that were written out.
+    fn compare(self, key: &str) -> Ordering {
+        let (key, parent) = (key.as_bytes(), self.parent.as_bytes());
+        let Some(name) = self.name else {
+            return key.len().cmp(&0);
+        };
+        let Some((start, rest)) = key.split_at_checked(parent.len()) else {
+            return key.cmp(parent);
+        };
+        start.cmp(parent).then_with(|| match rest.split_first() {
+            None => Ordering::Less,
+            Some((separator, rest)) => {
+                let expected = &(SEPARATOR as u8);
+                separator
+                    .cmp(expected)
+                    .then_with(|| rest.cmp(name.as_bytes()))
+            }
+        })
+    }
+}
+
 /// The key of a path; `None` if it has no slash, and so is none.
 pub(super) fn key(path: &str) -> Option<String> {
-    if path == ROOT {
-        return Some(String::new());
-    }
-    let (parent, name) = path.rsplit_once('/')?;
+    let Place { parent, name } = Place::of(path)?;
     let mut key = String::with_capacity(path.len());
-    key.push_str(parent);
-    key.push(SEPARATOR);
-    key.push_str(name);
+    if let Some(name) = name {
+        key.push_str(parent);
+        key.push(SEPARATOR);
+        key.push_str(name);
+    }
     Some(key)
 }
 
@@ -355,3 +404,32 @@ const SEPARATOR: char = '\0';
 /// The keys only keep hashes of different things apart.
 const NODE_KEY: (u64, u64) = (0, 1);
 const DATA_KEY: (u64, u64) = (0, 3);
+/// Stands for no data at all; what is empty has a hash like any other.
+const NO_DATA_HASH: u64 = 0;
+
+/// About as many bytes as go into the hash of a znode beside its path.
+const HASHED_BYTES: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_key_stands_behind_those_of_all_ancestors_and_beside_its_siblings() {
+        let paths = ["/", "/a", "/b", "/a/x", "/a/y", "/a-/x", "/a/x/z", "/b/x"];
+        let keys: Vec<String> = paths.iter().filter_map(|path| key(path)).collect();
+        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+        assert!(keys.iter().map(|key| path_of(key)).eq(paths));
+        assert_eq!(key("a"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_place_compares_as_the_key_does(a in "(/[ab\\-\u{e9}]{0,2}){1,3}", b in "(/[ab\\-\u{e9}]{0,2}){1,3}") {
+            let (key_a, key_b) = (key(&a).unwrap(), key(&b).unwrap());
+            prop_assert_eq!(Place::of(&b).unwrap().compare(&key_a), key_a.cmp(&key_b));
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Transactions: what a node proposes to the replicated log on behalf of a client.
 
 use super::access::{Access, Identity};
+use super::data::Data;
 
 /// One entry of the replicated log, as the state machine reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub enum TxnOp {
         /// Where; of a sequential one, what stands before the number.
         path: String,
         /// With which data.
-        data: Vec<u8>,
+        data: Data,
         /// Who may do what with it.
         access: Vec<Access>,
         /// How long it lives.
@@ -61,7 +62,7 @@ pub enum TxnOp {
         /// Which.
         path: String,
         /// By what.
-        data: Vec<u8>,
+        data: Data,
         /// The version that it must have; −1 for any.
         version: i32,
     },

@@ -3,6 +3,7 @@
 //! A multi holds no multi, so reading never nests deeper than two levels.
 
 use super::access::{Access, Identity};
+use super::data::Data;
 use super::txn::{CreateMode, Txn, TxnOp};
 use crate::jute::{JuteError, Reader, Writer};
 
@@ -75,7 +76,8 @@ impl TxnOp {
                 mode,
                 sequential,
             } => {
-                out.text(path).buffer(data);
+                out.text(path);
+                data.write(out);
                 write_access(access, out);
                 mode.write(out);
                 out.bool(*sequential);
@@ -85,7 +87,9 @@ impl TxnOp {
                 data,
                 version,
             } => {
-                out.text(path).buffer(data).i32(*version);
+                out.text(path);
+                data.write(out);
+                out.i32(*version);
             }
             Self::SetAccess {
                 path,
@@ -124,7 +128,7 @@ impl TxnOp {
             },
             CREATE => Self::Create {
                 path: input.text()?.to_owned(),
-                data: input.buffer()?.to_vec(),
+                data: Data::read(input)?,
                 access: list(input, read_access)?,
                 mode: CreateMode::read(input)?,
                 sequential: input.bool()?,
@@ -135,7 +139,7 @@ impl TxnOp {
             },
             SET_DATA => Self::SetData {
                 path: input.text()?.to_owned(),
-                data: input.buffer()?.to_vec(),
+                data: Data::read(input)?,
                 version: input.i32()?,
             },
             SET_ACCESS => Self::SetAccess {
@@ -266,7 +270,9 @@ mod tests {
 
     fn plain_ops() -> impl Strategy<Value = TxnOp> {
         let path = "(/[a-z]{1,3}){1,3}";
-        let data = proptest::collection::vec(any::<u8>(), 0..20);
+        let bytes = proptest::collection::vec(any::<u8>(), 0..20);
+        let data = proptest::option::of(bytes)
+            .prop_map(|bytes| bytes.map_or_else(Data::default, Data::from));
         prop_oneof![
             any::<i32>().prop_map(|timeout_ms| TxnOp::OpenSession { timeout_ms }),
             Just(TxnOp::MoveSession),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::access::{Access, Identity, allows, permission, resolve};
+use super::data::Data;
 use super::error::ErrorCode;
 use super::lifetime::Lifetime;
 use super::outcome::{Change, ChangeKind, Outcome};
@@ -23,7 +24,7 @@ pub(super) struct Asked<'a> {
 /// What is to be created.
 struct NewZnode<'a> {
     path: &'a str,
-    data: &'a [u8],
+    data: &'a Data,
     access: &'a [Access],
     mode: CreateMode,
     sequential: bool,
@@ -171,7 +172,7 @@ impl Tree {
             ephemeral_owner: owner,
             ..Stat::default()
         };
-        let node = Znode::new(new.data, stat, self.lists.share(access));
+        let node = Znode::new(new.data.clone(), stat, self.lists.share(access));
         let stat = node.stat;
         self.change(above, |parent| parent.count_child(asked.zxid, 1));
         self.insert(&path, node);
@@ -207,14 +208,14 @@ impl Tree {
     fn replace_data(
         &mut self,
         asked: Asked<'_>,
-        (path, data): (&str, &[u8]),
+        (path, data): (&str, &Data),
         version: i32,
         changes: &mut Vec<Change>,
     ) -> Result<Outcome, ErrorCode> {
         let node = self.find(asked, path, permission::WRITE)?;
         check_version(node.stat.version, version)?;
         let stat = self.change(path, |node| {
-            node.set_data(data);
+            node.set_data(data.clone());
             node.stat.mzxid = asked.zxid;
             node.stat.mtime = asked.time_ms;
             node.stat.version = node.stat.version.wrapping_add(1);

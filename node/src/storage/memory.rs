@@ -56,7 +56,7 @@ fn change(state: &mut Recovered, op: &StorageOp) -> Result<(), StorageError> {
             bytes,
             entries,
         }) => {
-            state.snapshot = Some((*zxid, Arc::clone(bytes)));
+            state.snapshot = Some((*zxid, bytes.clone()));
             state.base = *zxid;
             state.entries.clone_from(entries);
         }
@@ -66,7 +66,7 @@ fn change(state: &mut Recovered, op: &StorageOp) -> Result<(), StorageError> {
                 .as_ref()
                 .map_or(Zxid::ZERO, |(zxid, _)| *zxid);
             if newest < *zxid {
-                state.snapshot = Some((*zxid, Arc::clone(bytes)));
+                state.snapshot = Some((*zxid, bytes.clone()));
                 state.entries.retain(|entry| entry.zxid > *zxid);
                 state.base = *zxid;
             }

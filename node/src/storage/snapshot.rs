@@ -6,12 +6,11 @@
 //! and log change in one step.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::error::StorageError;
 use super::files;
 use crate::jute::Writer;
-use crate::protocol::message::Payload;
+use crate::protocol::blob::Blob;
 use crate::protocol::zxid::Zxid;
 
 /// Which snapshot. A later one is greater.
@@ -47,7 +46,7 @@ impl SnapshotId {
     }
 
     /// Reads it back.
-    pub(super) fn read(self, dir: &Path) -> Result<Payload, StorageError> {
+    pub(super) fn read(self, dir: &Path) -> Result<Blob, StorageError> {
         let path = self.path(dir);
         let file = std::fs::read(&path).map_err(StorageError::io("read", &path))?;
         let head = self.head();
@@ -58,7 +57,7 @@ impl SnapshotId {
             Some((crc, bytes))
                 if crc == crc32c::crc32c_append(crc32c::crc32c(&head), bytes).to_be_bytes() =>
             {
-                Ok(Arc::from(bytes))
+                Ok(bytes.into())
             }
             _ => Err(StorageError::corrupt(&path, 0, "a bad snapshot")),
         }

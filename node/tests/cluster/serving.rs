@@ -63,11 +63,10 @@ fn pipelined_requests_are_answered_in_order_and_never_go_back() {
 fn what_is_not_built_is_refused_and_the_session_goes_on() {
     let (ensemble, leader) = Ensemble::start(&[]);
     let mut client = Client::connect(ensemble.address(leader)).unwrap();
-    let unimplemented = -6;
-    for operation in [16, 102] {
-        let answer = client.call(operation, &[0; 4]).unwrap();
-        assert_eq!(answer.error, unimplemented, "operation {operation}");
-    }
+    let (unimplemented, no_auth) = (-6, -102);
+    assert_eq!(client.call(102, &[0; 4]).unwrap().error, unimplemented);
+    let leave = b"\0\0\0\0\0\0\0\x013\xff\xff\xff\xff\0\0\0\0\0\0\0\0";
+    assert_eq!(client.call(16, leave).unwrap().error, no_auth);
     assert_eq!(client.create("/e", b"").unwrap().error, 0);
 }
 
@@ -118,6 +117,18 @@ fn what_one_user_may_do_another_may_not_on_any_node() {
     assert_eq!(auth(&mut other, b"u:p"), 0);
     assert_eq!(other.call(4, get).unwrap().error, 0);
     assert_eq!(other.set("/mine", b"x", -1).unwrap().error, 0);
+}
+
+#[test]
+fn almost_a_mebibyte_is_kept_whole_on_all_nodes() {
+    let (ensemble, leader) = Ensemble::start(&[]);
+    let data: Vec<u8> = (0..=255_u8).cycle().take(1_047_000).collect();
+    let mut client = Client::connect(ensemble.address(leader % 3 + 1)).unwrap();
+    assert_eq!(client.create("/big", &data).unwrap().error, 0);
+    for id in 1..=3 {
+        let mut client = Client::connect(ensemble.address(id)).unwrap();
+        assert_eq!(client.synced_data("/big").unwrap().as_ref(), Some(&data));
+    }
 }
 
 #[test]

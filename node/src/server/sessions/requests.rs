@@ -105,6 +105,11 @@ impl Sessions {
             Request::Write(asked) => self.write(conn, xid, asked, now),
             Request::Watch(watch) => Work::Watch { xid, watch },
             Request::Authenticate(proof) => self.authenticate(conn, xid, &proof),
+            Request::Reconfigure(asked) => {
+                let ids = self.connections.get(&conn).map_or(&[][..], |it| &it.ids);
+                let code = asked.refusal(ids);
+                Work::Refuse { xid, code }
+            }
             Request::Refused(code) => Work::Refuse { xid, code },
             Request::Unknown => Work::RefuseUnknown { xid },
         };
