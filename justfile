@@ -33,3 +33,8 @@ again n="20" plan="plans/kill-leader.yaml":
 orphans n="20":
     cargo build --release
     bash tests/scripts/orphans.sh {{n}}
+
+# Write throughput of the bundled ensemble beside Debian's ZooKeeper (apt-get install zookeeper).
+bench *args:
+    cargo build --release
+    benches/zookeeper.sh sh -c './target/release/chaos bench --against "zookeeper=$ZOOKEEPER" {{args}}'

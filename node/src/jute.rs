@@ -178,6 +178,14 @@ impl Writer {
         Self { bytes: Vec::new() }
     }
 
+    /// Starts empty, with room for so many bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+        }
+    }
+
     /// Appends one byte.
     pub fn u8(&mut self, value: u8) -> &mut Self {
         self.bytes.push(value);
@@ -234,9 +242,7 @@ impl Writer {
     /// What was written, after its own length: a frame ready to send.
     #[must_use]
     pub fn into_frame(self) -> Vec<u8> {
-        let mut framed = Self {
-            bytes: Vec::with_capacity(self.bytes.len() + 4),
-        };
+        let mut framed = Self::with_capacity(self.bytes.len() + 4);
         framed.buffer(&self.bytes);
         framed.bytes
     }

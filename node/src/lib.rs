@@ -1,5 +1,6 @@
 //! The bundled node: a durable ZAB replicated store that speaks the ZooKeeper client protocol.
 
+pub mod bug;
 pub mod cli;
 pub mod client;
 pub mod clock;

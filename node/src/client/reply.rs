@@ -1,7 +1,8 @@
 //! The frames that clients get.
 
+use super::multi;
 use crate::jute::Writer;
-use crate::state::{ErrorCode, Outcome, PASSWORD_LEN};
+use crate::state::{ChangeKind, ErrorCode, Outcome, PASSWORD_LEN};
 
 /// An answer to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,26 +15,50 @@ pub struct Reply {
     pub body: Result<Vec<u8>, ErrorCode>,
 }
 
+/// What the answer to a write tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// A create tells the path.
+    Plain,
+    /// A create tells the path and the stat.
+    WithStat,
+    /// Each operation of a multi has its part.
+    Multi {
+        /// Which of them tell the stat when they create.
+        with_stat: Vec<bool>,
+    },
+}
+
 impl Reply {
     /// The answer to a write that was applied.
     #[must_use]
-    pub fn to_write(xid: i32, zxid: u64, outcome: &Outcome, with_stat: bool) -> Self {
+    pub fn to_write(xid: i32, zxid: u64, outcome: &Outcome, form: &Form) -> Self {
         let mut out = Writer::new();
         let body = match outcome {
             Outcome::Created { path, stat } => {
                 out.text(path);
-                if with_stat {
+                if *form == Form::WithStat {
                     stat.write(&mut out);
                 }
                 Ok(out.into_bytes())
             }
-            Outcome::DataSet(stat) => {
+            Outcome::DataSet(stat) | Outcome::AccessSet(stat) => {
                 stat.write(&mut out);
                 Ok(out.into_bytes())
             }
-            Outcome::Opened | Outcome::Closed | Outcome::Touched | Outcome::Deleted => {
-                Ok(Vec::new())
-            }
+            Outcome::Opened
+            | Outcome::Moved { .. }
+            | Outcome::Closed
+            | Outcome::Touched
+            | Outcome::Deleted
+            | Outcome::Checked
+            | Outcome::Reaped => Ok(Vec::new()),
+            Outcome::Multi(outcomes) => Ok(match form {
+                Form::Multi { with_stat } => multi::done(outcomes, with_stat),
+                Form::Plain | Form::WithStat => multi::done(outcomes, &[]),
+            }),
+            // The header tells success all the same: that is what ZooKeeper says.
+            Outcome::MultiRefused(codes) => Ok(multi::refused(codes)),
             Outcome::Refused(code) => Err(*code),
         };
         Self { xid, zxid, body }
@@ -51,6 +76,16 @@ impl Reply {
         }
     }
 
+    /// The answer to a request that has no body in its answer.
+    #[must_use]
+    pub const fn empty(xid: i32, zxid: u64, done: Result<(), ErrorCode>) -> Self {
+        let body = match done {
+            Ok(()) => Ok(Vec::new()),
+            Err(code) => Err(code),
+        };
+        Self { xid, zxid, body }
+    }
+
     /// Its frame.
     #[must_use]
     pub fn frame(&self) -> Vec<u8> {
@@ -64,12 +99,28 @@ impl Reply {
     }
 }
 
+/// The frame that tells a watch what happened. `zxid` is the transaction that did it, or
+/// [`NO_ZXID`] where a client that comes back is told what it missed.
+#[must_use]
+pub fn event(zxid: u64, kind: ChangeKind, path: &str) -> Vec<u8> {
+    let kind = match kind {
+        ChangeKind::Created => 1,
+        ChangeKind::Deleted => 2,
+        ChangeKind::DataChanged => 3,
+        ChangeKind::ChildrenChanged => 4,
+    };
+    let mut out = Writer::new();
+    out.i32(EVENT_XID).u64(zxid).i32(0);
+    out.i32(kind).i32(CONNECTED).text(path);
+    out.into_frame()
+}
+
 /// The frame that refuses an operation that is not known; the connection ends behind it.
 #[must_use]
 pub fn unknown_operation(xid: i32) -> Vec<u8> {
     Reply {
         xid,
-        zxid: u64::MAX,
+        zxid: NO_ZXID,
         body: Err(ErrorCode::Unimplemented),
     }
     .frame()
@@ -97,38 +148,54 @@ pub fn expired_response(has_read_only: bool) -> Vec<u8> {
     connect_response(0, 0, [0; PASSWORD_LEN], has_read_only)
 }
 
+/// Stands in a header where no transaction is meant.
+pub const NO_ZXID: u64 = u64::MAX;
+const EVENT_XID: i32 = -1;
+/// The state of the client that every event carries.
+const CONNECTED: i32 = 3;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::hex;
     use crate::state::Stat;
 
     #[test]
     fn frames_equal_those_captured_from_zookeeper() {
+        let refused = Reply::empty(1, 0xc_0000_0bf3, Err(ErrorCode::NoNode));
         assert_eq!(
-            Reply {
-                xid: 1,
-                zxid: 0xc_0000_0bf3,
-                body: Err(ErrorCode::NoNode)
-            }
-            .frame(),
-            b"\0\0\0\x10\0\0\0\x01\0\0\0\x0c\0\0\x0b\xf3\xff\xff\xff\x9b"
+            refused.frame(),
+            hex("00000010 00000001 0000000c00000bf3 ffffff9b")
         );
         let created = Outcome::Created {
             path: "/g".to_owned(),
             stat: Stat::default(),
         };
         assert_eq!(
-            Reply::to_write(2, 0xc_0000_0bf4, &created, false).frame(),
-            b"\0\0\0\x16\0\0\0\x02\0\0\0\x0c\0\0\x0b\xf4\0\0\0\0\0\0\0\x02/g"
+            Reply::to_write(2, 0xc_0000_0bf4, &created, &Form::Plain).frame(),
+            hex("00000016 00000002 0000000c00000bf4 00000000 00000002 2f67")
         );
         assert_eq!(
             Reply::to_sync(11, 0xc_0000_0bf7, "/g").frame(),
-            b"\0\0\0\x16\0\0\0\x0b\0\0\0\x0c\0\0\x0b\xf7\0\0\0\0\0\0\0\x02/g"
+            hex("00000016 0000000b 0000000c00000bf7 00000000 00000002 2f67")
         );
         assert_eq!(
             unknown_operation(20),
-            b"\0\0\0\x10\0\0\0\x14\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfa"
+            hex("00000010 00000014 ffffffffffffffff fffffffa")
         );
+        assert_eq!(
+            event(NO_ZXID, ChangeKind::DataChanged, "/g"),
+            hex("0000001e ffffffff ffffffffffffffff 00000000 00000003 00000003 00000002 2f67")
+        );
+    }
+
+    #[test]
+    fn a_failed_multi_is_a_success_in_its_header() {
+        let outcome = Outcome::MultiRefused(vec![-103, -2]);
+        let with_stat = vec![false, false];
+        let frame = Reply::to_write(15, 0xc_0000_0bfa, &outcome, &Form::Multi { with_stat });
+        let captured = "00000033 0000000f 0000000c00000bfa 00000000 ffffffff00ffffff99 ffffff99 ffffffff00fffffffe fffffffe ffffffff01ffffffff";
+        assert_eq!(frame.frame(), hex(captured));
     }
 
     #[test]
@@ -148,7 +215,7 @@ mod tests {
             path: "/g".to_owned(),
             stat: Stat::default(),
         };
-        let reply = Reply::to_write(1, 1, &created, true);
+        let reply = Reply::to_write(1, 1, &created, &Form::WithStat);
         assert_eq!(reply.body.unwrap().len(), 6 + 68);
     }
 }

@@ -5,16 +5,15 @@
 //! like any other. Only transactions of the leader's own epoch are counted; the history that it
 //! began with was committed as a whole when it was established.
 
+use crate::bug::Bug;
+
 use super::discovery::EpochAnswer;
 use super::io::{Output, RejectReason, TraceEvent};
 use super::machine::Core;
-use super::message::{Body, Entry, MAX_PAYLOAD, Payload};
+use super::message::{Body, Entry, MAX_PAYLOAD, MAX_TRANSACTIONS, Payload};
 use super::quorum::reached_by;
 use super::role::{FollowerStage, LeaderStage, Progress, Role};
 use super::zxid::{COUNTER_LIMIT, Nanos, Sid, Zxid};
-
-/// How many transactions may be proposed and not yet committed.
-const MAX_OUTSTANDING: usize = 10_000;
 
 /// How many requests of one node's clients may be under way.
 pub(super) const MAX_REQUESTS: usize = 20_000;
@@ -96,7 +95,7 @@ impl Core {
             return false;
         };
         let outstanding = self.log.count_after(self.committed.max(self.log.base()));
-        if leading.stage != LeaderStage::Established || outstanding >= MAX_OUTSTANDING {
+        if leading.stage != LeaderStage::Established || outstanding >= MAX_TRANSACTIONS {
             return false;
         }
         let last = self.log.last();
@@ -116,10 +115,15 @@ impl Core {
             payload,
         };
         let commit = self.committed;
+        let from = if self.bugs.has(Bug::SkippedSyncForwarding) {
+            Progress::Synced
+        } else {
+            Progress::Receiving
+        };
         let receivers: Vec<(Sid, u64)> = leading
             .followers
             .iter()
-            .filter(|(_, follower)| follower.stage >= Progress::Receiving)
+            .filter(|(_, follower)| follower.stage >= from)
             .map(|(&sid, follower)| (sid, follower.incarnation))
             .collect();
         for (sid, incarnation) in receivers {
@@ -227,7 +231,12 @@ impl Core {
 
     /// Leader: commits what a quorum has.
     pub(super) fn advance_commit(&mut self) {
-        let (quorum, durable) = (self.quorum, self.gate.durable());
+        let durable = if self.bugs.has(Bug::SelfAckBeforeFsync) {
+            self.log.last()
+        } else {
+            self.gate.durable()
+        };
+        let quorum = self.quorum - usize::from(self.bugs.has(Bug::CommitWithoutQuorum));
         let Role::Leading(leading) = &self.role else {
             return;
         };
@@ -260,7 +269,11 @@ impl Core {
 
     /// More of the log is durable: that counts as an acknowledgement.
     pub(super) fn after_durable(&mut self) {
-        let durable = self.gate.durable();
+        let durable = if self.bugs.has(Bug::AckBeforeFsync) {
+            self.log.last()
+        } else {
+            self.gate.durable()
+        };
         match &mut self.role {
             Role::Looking(_) => {}
             Role::Leading(_) => self.advance_commit(),
@@ -292,6 +305,9 @@ impl Core {
             return;
         }
         self.append(vec![entry]);
+        if self.bugs.has(Bug::AckBeforeFsync) {
+            self.after_durable();
+        }
         self.on_commit(commit);
     }
 
@@ -304,6 +320,9 @@ impl Core {
             return;
         }
         let last = self.log.last();
+        if zxid > last && self.bugs.has(Bug::SkippedSyncForwarding) {
+            return;
+        }
         if zxid > last {
             self.fatal(format!("{zxid} is committed, but the log ends with {last}"));
             return;

@@ -5,6 +5,8 @@
 //! again takes part in an older epoch. If any of them has a better history than the leader, the
 //! leader gives up: this, not the election, makes the leader's history complete.
 
+use crate::bug::Bug;
+
 use super::gate::Then;
 use super::io::TraceEvent;
 use super::machine::Core;
@@ -109,13 +111,14 @@ impl Core {
 
     /// Dispatches what came in order from a peer.
     pub(super) fn on_message(&mut self, from: Sid, message: Message) {
-        if message.to != self.incarnation {
+        let listens = self.bugs.has(Bug::MessageToFormerRole);
+        if message.to != self.incarnation && !listens {
             return;
         }
         match &mut self.role {
             Role::Looking(_) => {}
             Role::Following(following) => {
-                if following.leader == from && following.tenure == message.from {
+                if following.leader == from && (following.tenure == message.from || listens) {
                     following.progress = self.now;
                     self.on_leader_message(message.body);
                 }
@@ -126,7 +129,7 @@ impl Core {
                 } else if leading
                     .followers
                     .get(&from)
-                    .is_some_and(|follower| follower.incarnation == message.from)
+                    .is_some_and(|follower| follower.incarnation == message.from || listens)
                 {
                     self.on_follower_message(from, message.body);
                 }
@@ -136,7 +139,7 @@ impl Core {
 
     fn on_follower_info(&mut self, from: Sid, incarnation: u64, accepted_epoch: u32) {
         self.epoch_floor = self.epoch_floor.max(accepted_epoch);
-        let now = self.now;
+        let (now, heeds_promises) = (self.now, !self.bugs.has(Bug::WrongEpochAccepted));
         let Role::Leading(leading) = &mut self.role else {
             return;
         };
@@ -154,7 +157,7 @@ impl Core {
         if leading.stage == LeaderStage::Gathering {
             leading.progress = now;
             self.choose_epoch();
-        } else if accepted_epoch > leading.epoch {
+        } else if accepted_epoch > leading.epoch && heeds_promises {
             // It can never join this epoch: only a greater one takes it in.
             self.look("higher_epoch");
         } else {
@@ -165,7 +168,10 @@ impl Core {
     /// Proposes an epoch once a quorum is gathered.
     pub(super) fn choose_epoch(&mut self) {
         let quorum = self.quorum;
-        let floor = self.epoch_floor.max(self.accepted_epoch);
+        let heeds_promises = !self.bugs.has(Bug::WrongEpochAccepted);
+        let floor = self
+            .accepted_epoch
+            .max(if heeds_promises { self.epoch_floor } else { 0 });
         let Role::Leading(leading) = &mut self.role else {
             return;
         };
@@ -176,6 +182,7 @@ impl Core {
             .followers
             .values()
             .map(|follower| follower.accepted_epoch)
+            .filter(|_| heeds_promises)
             .max();
         let Some(epoch) = floor.max(highest.unwrap_or(0)).checked_add(1) else {
             self.fatal("the last possible epoch is used up".to_owned());
@@ -228,13 +235,16 @@ impl Core {
         if following.stage != FollowerStage::Discovery {
             return;
         }
-        if epoch < self.accepted_epoch {
+        if epoch < self.accepted_epoch && !self.bugs.has(Bug::WrongEpochAccepted) {
             self.look("stale_leader");
             return;
         }
         following.stage = FollowerStage::Sync;
-        let promised = epoch > self.accepted_epoch;
-        if promised {
+        let new = epoch > self.accepted_epoch;
+        let again = self.bugs.has(Bug::WrongEpochAccepted)
+            || self.bugs.has(Bug::SecondPromise) && epoch == self.accepted_epoch;
+        let promised = new || again;
+        if new {
             self.accepted_epoch = epoch;
             self.disk(vec![self.meta()]);
         }
@@ -250,6 +260,7 @@ impl Core {
     /// Leader: an answer to the epoch.
     pub(super) fn on_ack_epoch(&mut self, from: Sid, answer: EpochAnswer) {
         let (now, mine) = (self.now, self.standing());
+        let compares = !self.bugs.has(Bug::VoteIgnoresLog);
         let Role::Leading(leading) = &mut self.role else {
             return;
         };
@@ -268,7 +279,7 @@ impl Core {
         };
         if leading.stage == LeaderStage::Promising {
             leading.progress = now;
-            if answer.standing > mine {
+            if answer.standing > mine && compares {
                 self.look("better_history");
                 return;
             }

@@ -9,6 +9,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::bug::Bug;
+
 use super::io::{Output, TraceEvent};
 use super::machine::Core;
 use super::message::{Frame, PeerRole, Ping, Standing, Vote, VoteRequest};
@@ -59,6 +61,10 @@ impl Core {
                 None
             }
         };
+        if self.bugs.has(Bug::LogThreadSurvivesShutdown) {
+            let known = self.gate.durable().max(self.log.base());
+            self.log.truncate(known);
+        }
         let led = matches!(self.role, Role::Leading(_));
         self.incarnation += 1;
         self.attempts += u32::from(!self.serving);
@@ -143,6 +149,10 @@ impl Core {
         if matches!(&self.role, Role::Following(following) if following.leader == from) {
             self.look("deposed");
         }
+        let leaves = self.bugs.has(Bug::NoPreVote) && request.standing >= self.standing();
+        if leaves && matches!(self.role, Role::Following(_)) {
+            self.look("disturbed");
+        }
         let granted = self.grants(from, request);
         if !granted && !matches!(self.role, Role::Looking(_)) {
             self.asked.insert(from, (request, self.now));
@@ -189,8 +199,13 @@ impl Core {
             return false;
         };
         let mine = self.standing();
+        let standing = if self.bugs.has(Bug::VoteIgnoresLog) {
+            mine
+        } else {
+            request.standing
+        };
         let candidate = Contender {
-            standing: request.standing,
+            standing,
             sid: from,
         };
         let yields = looking.campaign.is_none()
@@ -202,7 +217,7 @@ impl Core {
         let free = looking.grant.is_none_or(|grant| {
             grant.to == from && grant.round <= request.round || grant.until <= self.now
         });
-        request.standing >= mine && yields && free
+        standing >= mine && yields && free
     }
 
     fn wait_for(&mut self, candidate: Sid, round: u64) {
@@ -262,7 +277,8 @@ impl Core {
     }
 
     fn campaign(&mut self) {
-        if self.electors() < self.quorum || self.disk_is_stuck() {
+        let outnumbered = self.electors() < self.quorum && !self.bugs.has(Bug::NoPreVote);
+        if outnumbered || self.disk_is_stuck() {
             self.postpone(Nanos(2 * self.timing.heartbeat.0));
             return;
         }
@@ -350,7 +366,7 @@ impl Core {
             .filter_map(Peer::rank)
             .filter(|&rank| rank > mine)
             .count();
-        if better == 0 {
+        if better == 0 || self.bugs.has(Bug::VoteIgnoresLog) {
             return Nanos::ZERO;
         }
         let jitter = self.rng.between(Nanos::ZERO, RANK_JITTER);

@@ -13,6 +13,9 @@
 
 use thiserror::Error;
 
+use crate::bug::Bugs;
+
+use super::blob::Blob;
 use super::message::{Entry, Frame, Payload, SyncMode};
 use super::zxid::{ConnId, Nanos, Sid, Ticket, Zxid};
 
@@ -29,6 +32,8 @@ pub struct CoreConfig {
     pub timing: Timing,
     /// How many log entries behind a snapshot are kept for followers that lag; 5000 is plenty.
     pub keep_entries: usize,
+    /// Rules that are broken on purpose; none in a real node.
+    pub bugs: Bugs,
 }
 
 /// The timing of liveness.
@@ -169,7 +174,7 @@ pub enum Input {
         /// The last transaction applied to it.
         zxid: Zxid,
         /// Its bytes, as [`DiskOp::InstallSnapshot`] will hand them to another node.
-        bytes: Payload,
+        bytes: Blob,
     },
     /// A snapshot of this node's own state machine is durable, so the core need not keep the log
     /// up to here (it keeps some thousands for followers that lag).
@@ -240,7 +245,7 @@ pub enum Output {
         /// The last transaction of the snapshot.
         zxid: Zxid,
         /// Its bytes.
-        bytes: Payload,
+        bytes: Blob,
     },
     /// A follower needs a snapshot: serialise the state machine as it stands at this point of the
     /// outputs and answer with [`Input::Snapshot`]. Asked again only after the answer.
@@ -304,7 +309,7 @@ pub enum DiskOp {
         /// The last transaction of the snapshot.
         zxid: Zxid,
         /// Its bytes.
-        bytes: Payload,
+        bytes: Blob,
         /// What follows it.
         entries: Vec<Entry>,
     },

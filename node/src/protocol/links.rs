@@ -287,6 +287,8 @@ impl Core {
             Nanos(pause.0 + REDIAL.0.0)
         });
         if !link.alive {
+            // Its stream may have made it a follower before the pings went both ways.
+            self.evict(sid, channel);
             return;
         }
         peer.suspected = true;

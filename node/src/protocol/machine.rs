@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::bug::Bugs;
+
 use super::gate::{Continuation, Gate, Then};
 use super::io::{
     Boot, BootError, CoreConfig, DiskOp, Input, Output, Phase, RejectReason, Status, Timing,
@@ -29,6 +31,7 @@ pub struct Core {
     pub(super) quorum: usize,
     pub(super) timing: Timing,
     keep_entries: usize,
+    pub(super) bugs: Bugs,
     pub(super) rng: Rng,
     pub(super) now: Nanos,
     /// The last wake-up asked for.
@@ -74,6 +77,7 @@ impl Core {
             seed,
             timing,
             keep_entries,
+            bugs,
         } = config;
         if !voters.contains(&me) {
             return Err(BootError::NotAVoter(me));
@@ -99,6 +103,7 @@ impl Core {
             quorum: majority(voters.len()),
             timing,
             keep_entries,
+            bugs,
             rng: Rng::new(seed),
             now,
             wake_at: Nanos::NEVER,
@@ -205,6 +210,12 @@ impl Core {
                 0
             },
         }
+    }
+
+    /// How many requests of this node's clients are under way.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.writes.len() + self.reads.len()
     }
 
     /// Everything that time alone brings about.

@@ -8,10 +8,13 @@
 //! The follower writes the history down, then the epoch, and only then acknowledges: whoever has
 //! an epoch has all that its leader began it with.
 
+use crate::bug::Bug;
+
+use super::blob::Blob;
 use super::gate::Then;
 use super::io::{DiskOp, Output, TraceEvent};
 use super::machine::Core;
-use super::message::{Body, Entry, Payload, SyncMode};
+use super::message::{Body, Entry, SyncMode};
 use super::role::{FollowerStage, Following, IncomingSnapshot, LeaderStage, Progress, Role};
 use super::zxid::{Sid, Zxid};
 
@@ -56,7 +59,7 @@ impl Core {
     }
 
     /// Leader: the state machine as it is now, for those who wait for it.
-    pub(super) fn on_snapshot(&mut self, zxid: Zxid, bytes: &Payload) {
+    pub(super) fn on_snapshot(&mut self, zxid: Zxid, bytes: &Blob) {
         let base = self.log.base();
         let Role::Leading(leading) = &mut self.role else {
             return;
@@ -82,13 +85,12 @@ impl Core {
             let mut offset = 0;
             loop {
                 let end = bytes.len().min(offset + CHUNK_BYTES);
-                let piece = Payload::from(&bytes[offset..end]);
                 let at = offset as u64;
                 let body = Body::SnapshotChunk {
                     zxid,
                     total,
                     offset: at,
-                    bytes: piece,
+                    bytes: bytes.piece(offset..end),
                 };
                 self.say(sid, incarnation, body);
                 offset = end;
@@ -102,7 +104,9 @@ impl Core {
 
     /// Leader: sends everything after `from`, then the epoch.
     fn send_history(&mut self, sid: Sid, mode: SyncMode, from: Zxid, snapshot_bytes: u64) {
-        let batches = batches(self.log.after(from));
+        let missing = self.log.after(from);
+        let holed = self.bugs.has(Bug::HoleInDiff) && self.log.count_after(from) > 1;
+        let batches = batches(missing.skip(usize::from(holed)));
         let (epoch, zxid, now) = (self.current_epoch, self.log.last(), self.now);
         let Role::Leading(leading) = &mut self.role else {
             return;
@@ -202,11 +206,14 @@ impl Core {
             return;
         };
         following.mode = SyncMode::Trunc;
+        if self.bugs.has(Bug::NoTruncate) {
+            return;
+        }
         self.log.truncate(to);
         self.disk(vec![DiskOp::Truncate { after: to }]);
     }
 
-    fn on_snapshot_chunk(&mut self, zxid: Zxid, total: u64, offset: u64, piece: &Payload) {
+    fn on_snapshot_chunk(&mut self, zxid: Zxid, total: u64, offset: u64, piece: &[u8]) {
         let Some(following) = self.receiving() else {
             return;
         };
@@ -232,6 +239,11 @@ impl Core {
     }
 
     fn on_sync_entries(&mut self, entries: Vec<Entry>) {
+        let ahead = self.bugs.has(Bug::EpochBeforeHistory) && self.receiving().is_some();
+        if ahead && self.current_epoch < self.accepted_epoch {
+            self.current_epoch = self.accepted_epoch;
+            self.disk(vec![self.meta()]);
+        }
         let Some(following) = self.receiving() else {
             return;
         };
@@ -245,10 +257,11 @@ impl Core {
 
     fn on_new_leader(&mut self, epoch: u32, zxid: Zxid, mode: SyncMode) {
         let accepted = self.accepted_epoch;
+        let promised = epoch == accepted || self.bugs.has(Bug::WrongEpochAccepted);
         let Some(following) = self.receiving() else {
             return;
         };
-        if epoch != accepted || mode != following.mode {
+        if !promised || mode != following.mode {
             self.fatal(format!("epoch {epoch} begins while {accepted} is promised"));
             return;
         }
@@ -262,7 +275,7 @@ impl Core {
             }
             ops.push(self.install(snapshot));
         }
-        if self.log.last() != zxid {
+        if self.log.last() != zxid && !self.bugs.has(Bug::NoTruncate) {
             let last = self.log.last();
             self.fatal(format!(
                 "history ends with {last}, that of the leader with {zxid}"
@@ -273,7 +286,11 @@ impl Core {
         self.current_epoch = epoch;
         ops.push(self.meta());
         self.disk(ops);
-        self.when_durable(Then::NewLeaderDurable(zxid));
+        if self.bugs.has(Bug::AckNewLeaderBeforeFsync) {
+            self.on_new_leader_durable(zxid);
+        } else {
+            self.when_durable(Then::NewLeaderDurable(zxid));
+        }
     }
 
     /// Follower: history and epoch are written down.
@@ -304,7 +321,7 @@ impl Core {
         self.committed = self.committed.max(zxid);
         DiskOp::InstallSnapshot {
             zxid,
-            bytes: Payload::from(bytes),
+            bytes: Blob::from(bytes),
             entries,
         }
     }
@@ -319,7 +336,10 @@ impl Core {
 
     fn append_in_memory(&mut self, entry: Entry) {
         let (last, next) = (self.log.last(), entry.zxid);
-        if !self.log.append(entry) {
+        let unchecked = self.bugs.has(Bug::HoleInDiff) || self.bugs.has(Bug::SkippedSyncForwarding);
+        if unchecked && next > last {
+            self.log.append_unchecked(entry);
+        } else if !self.log.append(entry) {
             self.fatal(format!("transaction {next} does not follow {last}"));
         }
     }
@@ -369,7 +389,7 @@ mod tests {
                 zxid: Zxid::new(1, counter),
                 origin: Sid(1),
                 request: 0,
-                payload: Payload::from(vec![0; (counter as usize * 7919) % 3000]),
+                payload: vec![0; (counter as usize * 7919) % 3000].into(),
             })
             .collect();
         let batches = batches(entries.iter());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::bug::Bugs;
 use crate::protocol::io::Timing;
 use crate::protocol::zxid::Sid;
 
@@ -23,8 +24,16 @@ pub struct Config {
     pub data: PathBuf,
     /// The timing of liveness.
     pub timing: Timing,
-    /// Session timeouts lie between 2 and 20 of these, in milliseconds.
+    /// The tick, in milliseconds, which clients are told.
     pub tick_ms: u32,
+    /// Between what session timeouts lie, in milliseconds.
+    pub session_timeout_ms: (i32, i32),
+    /// Most connections of clients from one address; 0 for no bound.
+    pub max_connections: u32,
+    /// The identity of the super user, `user:hash`, who may do everything; nobody if none.
+    pub super_digest: Option<String>,
+    /// The members of the cluster as clients read them: `server.N=…` lines, and a version.
+    pub members: String,
     /// Whether reads ask a quorum first.
     pub linear_reads: bool,
     /// After how many transactions a snapshot is saved.
@@ -33,4 +42,17 @@ pub struct Config {
     pub trace: Option<PathBuf>,
     /// What session passwords derive from; equal on all nodes.
     pub secret: String,
+    /// Rules that are broken on purpose.
+    pub bugs: Bugs,
+}
+
+impl Config {
+    /// How many transactions this node counts as applied since a snapshot when it starts. It differs
+    /// from node to node, so that they do not all save a snapshot at the same transaction: their
+    /// disks would be slow together.
+    pub(super) fn snapshot_phase(&self) -> u64 {
+        let before = self.peers.range(..self.me).count() as u64;
+        let voters = self.peers.len() as u64 + 1;
+        self.snapshot_every / voters * before
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 use tokio::task::yield_now;
@@ -12,13 +13,14 @@ use super::config::Config;
 use super::error::ServerError;
 use super::inbox::{Durable, Event, Inbox, Wake};
 use super::sessions::Sessions;
+use super::snapshots::Snapshots;
 use super::start::moment;
-use crate::client::{Mode, Report, answer};
 use crate::clock;
 use crate::protocol::Core;
 use crate::protocol::io::{Input, Output, Phase};
+use crate::protocol::message::MAX_TRANSACTIONS;
 use crate::protocol::zxid::{ConnId, Nanos};
-use crate::state::State;
+use crate::state::{Change, State};
 use crate::storage::DiskWorker;
 use crate::trace::Trace;
 use crate::transport::{ClientEvent, Connection, PeerEvent, read_client, read_peer};
@@ -32,6 +34,7 @@ pub(super) struct Server {
     pub(super) sessions: Sessions,
     pub(super) trace: Trace,
     pub(super) worker: DiskWorker<Durable>,
+    pub(super) snapshots: Snapshots,
     pub(super) peer_events: Sender<PeerEvent>,
     pub(super) client_events: Sender<ClientEvent>,
     pub(super) ids: Arc<AtomicU64>,
@@ -41,6 +44,8 @@ pub(super) struct Server {
     pub(super) clients: BTreeMap<ConnId, ClientConnection>,
     /// When the protocol wants a tick, in monotonic nanoseconds.
     pub(super) wake_at: u64,
+    /// What the last transaction changed; kept to use its memory again.
+    pub(super) changes: Vec<Change>,
     /// When sessions are looked at next, in monotonic nanoseconds.
     pub(super) review_at: u64,
     pub(super) applied_since_snapshot: u64,
@@ -62,7 +67,8 @@ impl Server {
         self.step(Input::Tick);
         loop {
             self.settle()?;
-            match inbox.wait(self.wake_at.min(self.review_at)).await {
+            let deadline = self.wake_at.min(self.review_at);
+            match inbox.wait(deadline, self.takes_requests()).await {
                 Wake::Stop => break,
                 Wake::Time => {}
                 Wake::Event(event) => self.handle(event)?,
@@ -84,6 +90,11 @@ impl Server {
             .map_err(|source| self.trace_error(source))
     }
 
+    /// Whether clients may be served: the protocol says so, and the state is the one that it means.
+    pub(super) fn is_serving(&self) -> bool {
+        self.core.status().serving && !self.snapshots.is_restoring()
+    }
+
     pub(super) fn step(&mut self, input: Input) {
         let now = Nanos(clock::monotonic_ns());
         self.core.step(now, input, &mut self.outputs);
@@ -93,7 +104,7 @@ impl Server {
     /// taken.
     fn drain(&mut self, inbox: &mut Inbox) -> Result<(), ServerError> {
         for _ in 0..BATCH {
-            match inbox.ready() {
+            match inbox.ready(self.takes_requests()) {
                 Some(event) => self.handle(event)?,
                 None => break,
             }
@@ -107,7 +118,7 @@ impl Server {
         let mut quiet_rounds = 0;
         for _ in 0..CATCH_UP_ROUNDS {
             yield_now().await;
-            match inbox.ready() {
+            match inbox.ready(self.takes_requests()) {
                 Some(event) => {
                     self.handle(event)?;
                     self.drain(inbox)?;
@@ -123,11 +134,19 @@ impl Server {
         Ok(())
     }
 
+    /// Whether this node may take more from its clients. Otherwise their sockets fill up and they
+    /// slow down: the leader refuses what exceeds its bound, and a refused request costs its client
+    /// the connection.
+    fn takes_requests(&self) -> bool {
+        self.core.requests() < MAX_TRANSACTIONS / (self.config.peers.len() + 1)
+    }
+
     fn handle(&mut self, event: Event) -> Result<(), ServerError> {
         match event {
             Event::Disk(done) => self.on_disk(&done?),
             Event::Peer(event) => self.on_peer(event),
             Event::Client(event) => self.on_client(event),
+            Event::Snapshot(finished) => self.on_finished(finished)?,
         }
         Ok(())
     }
@@ -137,7 +156,10 @@ impl Server {
         for durable in done {
             match durable {
                 Durable::Batch(ticket) => newest = Some(*ticket),
-                Durable::Saved(zxid) => self.step(Input::Compacted { zxid: *zxid }),
+                Durable::Saved(zxid) => {
+                    self.snapshots.saved();
+                    self.step(Input::Compacted { zxid: *zxid });
+                }
             }
         }
         if let Some(ticket) = newest {
@@ -175,35 +197,29 @@ impl Server {
 
     fn on_client(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::Opened { conn, stream } => {
-                let events = self.client_events.clone();
-                let permits = Arc::new(Semaphore::new(OUTSTANDING));
-                let shared = Arc::clone(&permits);
-                let connection =
-                    Connection::start(stream, |stream| read_client(stream, conn, shared, events));
-                let client = ClientConnection {
-                    connection,
-                    permits,
-                };
-                self.clients.insert(conn, client);
-                self.sessions.opened(conn);
+            ClientEvent::Opened {
+                conn,
+                stream,
+                address,
+            } => {
+                if self.sessions.opened(conn, address, moment()) {
+                    self.open_client(conn, stream);
+                }
             }
             ClientEvent::Word { conn, word } => {
                 self.received += 1;
-                let text = answer(word, &self.report());
+                let text = self.answer_word(word);
                 self.sessions.closed(conn);
                 if let Some(mut client) = self.clients.remove(&conn) {
                     self.sent += 1;
-                    client
-                        .connection
-                        .gathered()
-                        .extend_from_slice(text.as_bytes());
+                    let gathered = client.connection.gathered();
+                    gathered.extend_from_slice(text.as_bytes());
                     client.connection.finish();
                 }
             }
             ClientEvent::Frame { conn, body } => {
                 self.received += 1;
-                if self.core.status().serving {
+                if self.is_serving() {
                     self.sessions.frame(conn, &body, moment(), &self.state);
                     self.do_effects();
                 } else {
@@ -218,49 +234,26 @@ impl Server {
         }
     }
 
+    fn open_client(&mut self, conn: ConnId, stream: TcpStream) {
+        let events = self.client_events.clone();
+        let permits = Arc::new(Semaphore::new(OUTSTANDING));
+        let shared = Arc::clone(&permits);
+        let connection =
+            Connection::start(stream, |stream| read_client(stream, conn, shared, events));
+        let client = ClientConnection {
+            connection,
+            permits,
+        };
+        self.clients.insert(conn, client);
+    }
+
     /// Looks after sessions.
     fn review(&mut self, now: u64) {
         self.review_at = now + REVIEW_NS;
-        let status = self.core.status();
-        if status.serving {
-            let is_leader = status.phase == Phase::Leading;
+        if self.is_serving() {
+            let is_leader = self.core.status().phase == Phase::Leading;
             self.sessions.review(is_leader, moment(), &self.state);
             self.do_effects();
-        }
-    }
-
-    fn report(&self) -> Report {
-        let status = self.core.status();
-        let latency = self.sessions.latency;
-        Report {
-            id: self.config.me.0,
-            mode: match status.phase {
-                Phase::Looking => Mode::Looking,
-                Phase::Joining | Phase::Following => Mode::Follower,
-                Phase::Electing | Phase::Leading => Mode::Leader,
-            },
-            is_serving: status.serving,
-            leader: status.leader.map(|leader| leader.0),
-            epoch: status.current_epoch,
-            applied: self.state.applied(),
-            committed: status.committed.0,
-            last_logged: status.last_logged.0,
-            digest: self.state.digest(),
-            node_count: self.state.node_count(),
-            data_size: self.state.data_size(),
-            sessions: self.state.sessions().len(),
-            connections: self.clients.len(),
-            outstanding: self.sessions.outstanding(),
-            received: self.received,
-            sent: self.sent,
-            latency_ms: latency.in_ms(),
-            uptime_ms: (clock::monotonic_ns() - self.started) / 1_000_000,
-            quorum_size: self.config.peers.len() + 1,
-            followers: status.followers,
-            synced_followers: status.synced_followers,
-            client_port: self.config.client.port(),
-            data_dir: self.config.data.display().to_string(),
-            tick_ms: self.config.tick_ms,
         }
     }
 

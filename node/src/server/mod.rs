@@ -10,10 +10,15 @@ mod config;
 mod error;
 mod event_loop;
 mod inbox;
+mod latency;
 mod outputs;
+mod rules;
 mod session;
 mod sessions;
+mod snapshots;
 mod start;
+mod word;
+mod work;
 
 pub use config::Config;
 pub use error::ServerError;

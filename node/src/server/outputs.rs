@@ -6,13 +6,14 @@ use super::error::ServerError;
 use super::event_loop::Server;
 use super::inbox::Durable;
 use super::sessions::Effect;
+use super::snapshots::Purpose;
 use super::start::moment;
 use crate::clock;
 use crate::protocol::io::{Input, Output};
 use crate::protocol::message::{Entry, Frame, Payload};
 use crate::protocol::wire;
-use crate::protocol::zxid::{ConnId, Sid, Zxid};
-use crate::state::{State, Txn};
+use crate::protocol::zxid::{ConnId, Sid};
+use crate::state::Txn;
 use crate::storage::{Batch, StorageOp};
 use crate::transport::dial;
 
@@ -40,11 +41,17 @@ impl Server {
                     self.step(Input::Propose { request, payload });
                 }
                 Effect::ReadIndex { request } => self.step(Input::ReadIndex { request }),
-                Effect::Send { conn, frame } => {
+                Effect::Send { conn, frames } => {
+                    if let Some(client) = self.clients.get_mut(&conn) {
+                        self.sent += 1;
+                        client.connection.gathered().extend_from_slice(&frames);
+                        client.permits.add_permits(1);
+                    }
+                }
+                Effect::Tell { conn, frame } => {
                     if let Some(client) = self.clients.get_mut(&conn) {
                         self.sent += 1;
                         client.connection.gathered().extend_from_slice(&frame);
-                        client.permits.add_permits(1);
                     }
                 }
                 Effect::Finish { conn } => {
@@ -56,7 +63,10 @@ impl Server {
         }
     }
 
-    fn execute(&mut self, output: Output) -> Result<(), ServerError> {
+    pub(super) fn execute(&mut self, output: Output) -> Result<(), ServerError> {
+        let Some(output) = self.snapshots.hold(output) else {
+            return Ok(());
+        };
         match output {
             Output::Dial { peer } => self.dial(peer),
             Output::Send { conn, frame } => self.send(conn, &frame),
@@ -71,12 +81,8 @@ impl Server {
                 self.worker.send(Batch { ops, token });
             }
             Output::Deliver(entry) => self.deliver(&entry)?,
-            Output::Restore { zxid, bytes } => self.restore(zxid, &bytes)?,
-            Output::SnapshotWanted => {
-                let zxid = Zxid(self.state.applied());
-                let bytes = Payload::from(self.state.encode());
-                self.step(Input::Snapshot { zxid, bytes });
-            }
+            Output::Restore { zxid, bytes } => self.snapshots.restore(zxid, bytes),
+            Output::SnapshotWanted => self.snapshots.encode(Purpose::Send, self.state.snapshot()),
             Output::ReadReady { request, zxid } => {
                 self.sessions
                     .read_ready(request, zxid, moment(), &self.state);
@@ -112,40 +118,14 @@ impl Server {
         let zxid = entry.zxid;
         let txn =
             Txn::decode(&entry.payload).map_err(|source| ServerError::Txn { zxid, source })?;
-        let outcome = self.state.apply(zxid.0, &txn);
+        self.changes.clear();
+        let outcome = self.state.apply(zxid.0, &txn, &mut self.changes);
+        self.sessions.changed(zxid.0, &self.changes, &self.state);
         self.applied_since_snapshot += 1;
         let request = (entry.origin == self.config.me).then_some(entry.request);
         self.sessions
             .applied(&txn, request, &outcome, moment(), &self.state);
         Ok(())
-    }
-
-    fn restore(&mut self, zxid: Zxid, bytes: &[u8]) -> Result<(), ServerError> {
-        self.state =
-            State::decode(bytes).map_err(|source| ServerError::Snapshot { zxid, source })?;
-        if self.state.applied() != zxid.0 {
-            let text = format!(
-                "snapshot {zxid} holds the state as of {}",
-                Zxid(self.state.applied())
-            );
-            return Err(ServerError::Invariant(text));
-        }
-        self.applied_since_snapshot = 0;
-        Ok(())
-    }
-
-    /// Saves a snapshot when enough was applied since the last one.
-    fn save_snapshot(&mut self) {
-        if self.applied_since_snapshot < self.config.snapshot_every {
-            return;
-        }
-        self.applied_since_snapshot = 0;
-        let zxid = Zxid(self.state.applied());
-        let bytes = Payload::from(self.state.encode());
-        self.worker.send(Batch {
-            ops: vec![StorageOp::SaveSnapshot { zxid, bytes }],
-            token: Durable::Saved(zxid),
-        });
     }
 
     /// Writes what was gathered. A client that does not read loses its connection; a peer that does

@@ -8,102 +8,96 @@
 //! Invariant: only the front of the queue is ever answered.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
-use crate::client::{Read, Reply, connect_response, expired_response, unknown_operation};
+use super::latency::Latency;
+use super::work::{Asking, Desk, Ready, Work};
+use crate::client::{ConnectionLine, MAX_IDENTITIES, SessionPart};
 use crate::protocol::zxid::Zxid;
-use crate::state::{ErrorCode, Outcome, PASSWORD_LEN, State, TxnOp};
+use crate::state::{Identity, Outcome, TxnOp};
 
 /// A connection with its session, if it has one already.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Session {
     /// The session; `None` before the connect request.
     pub(super) id: Option<i64>,
+    /// The number by which the log knows this connection.
+    pub(super) link: u64,
+    /// Where the client is.
+    pub(super) address: SocketAddr,
+    /// Who the client is: where it comes from, and what it has authenticated as.
+    pub(super) ids: Vec<Identity>,
+    /// What came and went.
+    pub(super) traffic: Traffic,
     queue: VecDeque<Pending>,
+}
+
+/// What came and went on one connection.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    pub(super) received: u64,
+    pub(super) sent: u64,
+    /// In milliseconds since 1970.
+    established_ms: i64,
+    last_xid: i32,
+    last_zxid: u64,
+    latency: Latency,
 }
 
 /// A request that is not answered yet.
 #[derive(Debug)]
-pub(super) struct Pending {
+struct Pending {
     /// When it arrived, in monotonic nanoseconds.
-    pub(super) since: u64,
-    pub(super) work: Work,
-}
-
-/// What must happen until a request is answered.
-#[derive(Debug)]
-pub(super) enum Work {
-    /// Applied by the log.
-    Write { request: u64, write: WriteKind },
-    /// Will be proposed when nothing before it waits for a quorum.
-    Deferred { op: TxnOp, write: WriteKind },
-    /// Served from the state.
-    Read { xid: i32, read: Read, when: When },
-    /// Nothing but the wait.
-    Sync { xid: i32, path: String, when: When },
-    /// Continues a session of another connection, if it is still open.
-    Attach { attach: Attach, when: When },
-    /// The answer is no.
-    Refuse { xid: i32, code: ErrorCode },
-    /// The answer is no, and the connection ends.
-    RefuseUnknown { xid: i32 },
-    /// Here is the answer.
-    Done { frame: Vec<u8>, is_last: bool },
-}
-
-/// How a write is answered.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum WriteKind {
-    /// With the outcome.
-    Plain { xid: i32, with_stat: bool },
-    /// With the outcome, and the connection ends.
-    Close { xid: i32 },
-    /// With a connect response.
-    Open { attach: Attach, timeout_ms: i32 },
-}
-
-/// Which session a connection wants, and the form of the answer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Attach {
-    pub(super) session: i64,
-    pub(super) password: [u8; PASSWORD_LEN],
-    pub(super) has_read_only: bool,
-}
-
-/// When a request may be served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
-    /// As soon as it is at the front.
-    Now,
-    /// When this read-index request is answered.
-    Asked(u64),
-    /// When this is applied.
-    Applied(Zxid),
+    since: u64,
+    work: Work,
 }
 
 /// An answer to send.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    pub(super) frame: Vec<u8>,
-    pub(super) is_last: bool,
+    pub(super) ready: Ready,
     /// When its request arrived, in monotonic nanoseconds.
     pub(super) since: u64,
 }
 
 impl Session {
+    /// A connection that has said nothing yet.
+    pub(super) fn new(link: u64, address: SocketAddr, wall_ms: i64) -> Self {
+        let ip = Identity {
+            scheme: "ip".to_owned(),
+            id: address.ip().to_canonical().to_string(),
+        };
+        Self {
+            id: None,
+            link,
+            address,
+            ids: vec![ip],
+            traffic: Traffic {
+                established_ms: wall_ms,
+                ..Traffic::default()
+            },
+            queue: VecDeque::new(),
+        }
+    }
+
     pub(super) fn push(&mut self, since: u64, work: Work) {
         self.queue.push_back(Pending { since, work });
+    }
+
+    /// The client has told more of who it is. False if that is more than a transaction can carry.
+    pub(super) fn authenticated(&mut self, more: Vec<Identity>) -> bool {
+        for id in more {
+            if !self.ids.contains(&id) {
+                self.ids.push(id);
+            }
+        }
+        let size = |id: &Identity| id.scheme.len() + id.id.len() + 8;
+        self.ids.iter().map(size).sum::<usize>() <= MAX_IDENTITIES
     }
 
     /// How many requests are not answered.
     pub(super) fn outstanding(&self) -> usize {
         self.queue.len()
-    }
-
-    /// Whether it waits to continue a session.
-    pub(super) fn is_attaching(&self) -> bool {
-        self.queue
-            .front()
-            .is_some_and(|front| matches!(front.work, Work::Attach { .. }))
     }
 
     /// Whether a write that comes now must be deferred.
@@ -122,11 +116,13 @@ impl Session {
             .map(|pending| &mut pending.work)
             .take_while(|work| !work.waits_for_quorum())
             .find(|work| matches!(work, Work::Deferred { .. }))?;
-        if let Work::Deferred { write, .. } = *work
-            && let Work::Deferred { op, .. } =
+        if let Work::Deferred { write, .. } = work {
+            let write = write.clone();
+            if let Work::Deferred { op, .. } =
                 std::mem::replace(work, Work::Write { request, write })
-        {
-            return Some(op);
+            {
+                return Some(op);
+            }
         }
         None
     }
@@ -137,8 +133,8 @@ impl Session {
             if let Work::Write {
                 request: found,
                 write,
-            } = pending.work
-                && found == request
+            } = &pending.work
+                && *found == request
             {
                 pending.work = write.answered(zxid, outcome);
                 return;
@@ -149,105 +145,56 @@ impl Session {
     /// A read-index request is answered.
     pub(super) fn read_ready(&mut self, request: u64, zxid: Zxid) {
         for pending in &mut self.queue {
-            if let Work::Read { when, .. } | Work::Sync { when, .. } | Work::Attach { when, .. } =
-                &mut pending.work
-                && *when == When::Asked(request)
-            {
-                *when = When::Applied(zxid);
+            if let Some(when) = pending.work.when() {
+                when.answered(request, zxid);
             }
         }
     }
 
     /// The next answer, if the front of the queue has one.
-    pub(super) fn answer(&mut self, state: &State) -> Option<Answer> {
+    pub(super) fn answer(&mut self, desk: &mut Desk<'_>, now: u64) -> Option<Answer> {
         let front = self.queue.front()?;
-        let (frame, is_last) = front.work.answer(state)?;
-        let answer = Answer {
-            frame,
-            is_last,
-            since: front.since,
+        let asking = Asking {
+            session: self.id.unwrap_or(0),
+            ids: &self.ids,
         };
+        let ready = front.work.answer(asking, desk)?;
+        let since = front.since;
         self.queue.pop_front();
-        Some(answer)
-    }
-}
-
-impl WriteKind {
-    fn answered(self, zxid: u64, outcome: &Outcome) -> Work {
-        let (frame, is_last) = match self {
-            Self::Plain { xid, with_stat } => {
-                let reply = Reply::to_write(xid, zxid, outcome, with_stat);
-                (reply.frame(), false)
-            }
-            Self::Close { xid } => (Reply::to_write(xid, zxid, outcome, false).frame(), true),
-            Self::Open { attach, timeout_ms } => (attach.accepted(timeout_ms), false),
-        };
-        Work::Done { frame, is_last }
-    }
-}
-
-impl Work {
-    fn waits_for_quorum(&self) -> bool {
-        match self {
-            Self::Read { when, .. } | Self::Sync { when, .. } | Self::Attach { when, .. } => {
-                *when != When::Now
-            }
-            Self::Write { .. }
-            | Self::Deferred { .. }
-            | Self::Refuse { .. }
-            | Self::RefuseUnknown { .. }
-            | Self::Done { .. } => false,
-        }
+        let traffic = &mut self.traffic;
+        traffic.sent += 1;
+        traffic.last_xid = ready.xid;
+        traffic.last_zxid = ready.zxid;
+        traffic.latency.record(now.saturating_sub(since));
+        Some(Answer { ready, since })
     }
 
-    fn answer(&self, state: &State) -> Option<(Vec<u8>, bool)> {
-        let zxid = state.applied();
-        match self {
-            Self::Write { .. } | Self::Deferred { .. } => None,
-            Self::Read { xid, read, when } => when.has_come(state).then(|| {
-                let reply = Reply {
-                    xid: *xid,
-                    zxid,
-                    body: read.answer(state),
-                };
-                (reply.frame(), false)
+    /// What the four-letter words tell of it. `timeout_ms` is that of its session.
+    pub(super) fn line(&self, timeout_ms: i32) -> ConnectionLine {
+        let traffic = &self.traffic;
+        ConnectionLine {
+            address: self.address,
+            queued: self.queue.len(),
+            received: traffic.received,
+            sent: traffic.sent,
+            session: self.id.map(|id| SessionPart {
+                id,
+                established_ms: traffic.established_ms,
+                timeout_ms,
+                last_xid: traffic.last_xid,
+                last_zxid: traffic.last_zxid,
+                latency_ms: traffic.latency.in_whole_ms(),
             }),
-            Self::Sync { xid, path, when } => when
-                .has_come(state)
-                .then(|| (Reply::to_sync(*xid, zxid, path).frame(), false)),
-            Self::Attach { attach, when } => {
-                when.has_come(state)
-                    .then(|| match state.session_timeout_ms(attach.session) {
-                        Some(timeout_ms) => (attach.accepted(timeout_ms), false),
-                        None => (expired_response(attach.has_read_only), true),
-                    })
-            }
-            Self::Refuse { xid, code } => {
-                let reply = Reply {
-                    xid: *xid,
-                    zxid,
-                    body: Err(*code),
-                };
-                Some((reply.frame(), false))
-            }
-            Self::RefuseUnknown { xid } => Some((unknown_operation(*xid), true)),
-            Self::Done { frame, is_last } => Some((frame.clone(), *is_last)),
         }
     }
 }
 
-impl Attach {
-    fn accepted(&self, timeout_ms: i32) -> Vec<u8> {
-        connect_response(self.session, timeout_ms, self.password, self.has_read_only)
-    }
-}
-
-impl When {
-    fn has_come(self, state: &State) -> bool {
-        match self {
-            Self::Now => true,
-            Self::Asked(_) => false,
-            Self::Applied(zxid) => state.applied() >= zxid.0,
-        }
+impl Traffic {
+    /// Counts from nothing again.
+    pub(super) fn reset(&mut self) {
+        *self = Self {
+            established_ms: self.established_ms,
+            ..Self::default()
+        };
     }
 }

@@ -2,29 +2,27 @@
 //!
 //! Pure: it says what is to be done as [`Effect`]s, and the server does it.
 //!
+//! Every connection has a *link*, a number that no other connection of the cluster ever has. A session
+//! belongs to the link that opened or last continued it, which is decided in the log; the state
+//! refuses what comes later from another link.
+//!
 //! Invariants: an answer never tells a transaction older than one the connection was told before; a
-//! request whose outcome is not known is never answered, its connection ends instead.
+//! request whose outcome is not known is never answered, its connection ends instead; an event goes
+//! out before any answer that shows its change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use super::activity::Activity;
-use super::session::{Attach, Session, When, Work, WriteKind};
-use crate::client::{ConnectRequest, ReadKind, Request, expired_response, parse};
-use crate::protocol::zxid::{ConnId, Sid, Zxid};
-use crate::state::{Outcome, Secret, State, Txn, TxnOp};
+use super::latency::Latency;
+use super::rules::Rules;
+use super::session::Session;
+use super::work::Desk;
+use crate::client::{ConnectionLine, WatchTable, event};
+use crate::protocol::zxid::{ConnId, Zxid};
+use crate::state::{Change, ErrorCode, Outcome, State, Txn, TxnOp, permission};
 
-/// What does not change while the node runs.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rules {
-    pub(super) me: Sid,
-    pub(super) secret: Secret,
-    /// Session timeouts lie between 2 and 20 of these.
-    pub(super) tick_ms: u32,
-    /// Whether reads ask a quorum first.
-    pub(super) linear_reads: bool,
-    /// Distinguishes the requests and sessions of this boot from those of earlier ones.
-    pub(super) boot: u32,
-}
+mod requests;
 
 /// What the server shall do.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,8 +31,10 @@ pub(super) enum Effect {
     Propose { request: u64, txn: Txn },
     /// Ask for a read index.
     ReadIndex { request: u64 },
-    /// Send a frame that answers one request.
-    Send { conn: ConnId, frame: Vec<u8> },
+    /// Send what answers one request.
+    Send { conn: ConnId, frames: Vec<u8> },
+    /// Send an event.
+    Tell { conn: ConnId, frame: Vec<u8> },
     /// End the connection after what was sent.
     Finish { conn: ConnId },
 }
@@ -46,28 +46,24 @@ pub(super) struct Moment {
     pub(super) wall_ms: i64,
 }
 
-/// How long requests took, in nanoseconds.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Latency {
-    pub(super) least: u64,
-    pub(super) most: u64,
-    pub(super) sum: u64,
-    pub(super) count: u64,
-}
-
 /// All client connections of this node.
 #[derive(Debug)]
 pub(super) struct Sessions {
     rules: Rules,
     connections: BTreeMap<ConnId, Session>,
+    watches: WatchTable,
     /// Which connection waits for which request.
     waiting: BTreeMap<u64, ConnId>,
     /// Connections whose front waits for something to be applied.
     held: BTreeSet<ConnId>,
+    /// The connection here to which a session belongs.
     by_id: BTreeMap<i64, ConnId>,
     activity: Activity,
     last_request: u64,
-    last_session: i64,
+    /// The last number given to a session or a link.
+    last_number: i64,
+    /// When to look for znodes to delete, in monotonic nanoseconds.
+    reap_at: u64,
     pub(super) latency: Latency,
     effects: Vec<Effect>,
 }
@@ -76,16 +72,18 @@ impl Sessions {
     pub(super) fn new(rules: Rules, now: Moment) -> Self {
         let start = (now.wall_ms << 16) & 0x00ff_ffff_ffff_ffff;
         Self {
-            rules,
             connections: BTreeMap::new(),
+            watches: WatchTable::default(),
             waiting: BTreeMap::new(),
             held: BTreeSet::new(),
             by_id: BTreeMap::new(),
             activity: Activity::default(),
             last_request: u64::from(rules.boot) << 32,
-            last_session: (i64::from(rules.me.0) << 56) | start,
+            last_number: (i64::from(rules.me.0) << 56) | start,
+            reap_at: 0,
             latency: Latency::default(),
             effects: Vec::new(),
+            rules,
         }
     }
 
@@ -99,12 +97,25 @@ impl Sessions {
         self.connections.values().map(Session::outstanding).sum()
     }
 
-    pub(super) fn opened(&mut self, conn: ConnId) {
-        self.connections.insert(conn, Session::default());
+    /// A client came. False if there are too many from its address already; it gets no connection.
+    pub(super) fn opened(&mut self, conn: ConnId, address: SocketAddr, now: Moment) -> bool {
+        let most = self.rules.max_connections;
+        if most > 0 {
+            let others = self.connections.values();
+            let from_there = others.filter(|other| other.address.ip() == address.ip());
+            if from_there.count() >= usize::try_from(most).unwrap_or(usize::MAX) {
+                return false;
+            }
+        }
+        let link = self.next_number().unsigned_abs();
+        let session = Session::new(link, address, now.wall_ms);
+        self.connections.insert(conn, session);
+        true
     }
 
     pub(super) fn closed(&mut self, conn: ConnId) {
         self.held.remove(&conn);
+        self.watches.forget(conn);
         if let Some(session) = self.connections.remove(&conn)
             && let Some(id) = session.id
             && self.by_id.get(&id) == Some(&conn)
@@ -113,22 +124,30 @@ impl Sessions {
         }
     }
 
-    /// A frame arrived on a connection of a node that serves.
-    pub(super) fn frame(&mut self, conn: ConnId, body: &[u8], now: Moment, state: &State) {
-        let Some(session) = self.connections.get(&conn) else {
+    /// A transaction changed something: tells those who watch. To be called before
+    /// [`Sessions::applied`], so that nobody learns of a change by an answer first.
+    pub(super) fn changed(&mut self, zxid: u64, changes: &[Change], state: &State) {
+        if self.watches.is_empty() {
             return;
-        };
-        let is_understood = match session.id {
-            None => self.connect(conn, body, now, state),
-            Some(id) => {
-                self.activity.heard(id, now.monotonic_ns);
-                self.request(conn, id, body, now)
+        }
+        for change in changes {
+            let hearing = self.watches.fire(change);
+            if hearing.is_empty() {
+                continue;
             }
-        };
-        if is_understood {
-            self.advance(conn, now, state);
-        } else {
-            self.finish(conn);
+            let frame = event(zxid, change.kind, &change.path);
+            for conn in hearing {
+                let Some(session) = self.connections.get_mut(&conn) else {
+                    continue;
+                };
+                // Who may not read a znode does not hear of it either.
+                let allowed = state.check_access(&change.path, permission::READ, &session.ids);
+                if allowed != Err(ErrorCode::NoAuth) {
+                    session.traffic.sent += 1;
+                    let frame = frame.clone();
+                    self.effects.push(Effect::Tell { conn, frame });
+                }
+            }
         }
     }
 
@@ -148,29 +167,25 @@ impl Sessions {
             session.applied(request, state.applied(), outcome);
             self.advance(conn, now, state);
         }
-        match &txn.op {
-            TxnOp::Touch { sessions } => {
-                for id in sessions {
-                    self.activity.told(*id, now.monotonic_ns);
-                }
-            }
-            TxnOp::CloseSession => {
-                self.activity.closed(txn.session);
-                // A connection that still waits for the session will be told that it has expired.
-                if let Some(conn) = self.by_id.remove(&txn.session)
-                    && !self
-                        .connections
-                        .get(&conn)
-                        .is_some_and(Session::is_attaching)
-                {
+        match outcome {
+            Outcome::Opened | Outcome::Moved { .. } => self.belongs_to(txn.session, owner),
+            Outcome::Closed => {
+                if let Some(conn) = self.by_id.remove(&txn.session) {
                     self.finish(conn);
                 }
             }
-            TxnOp::OpenSession { .. }
-            | TxnOp::Create { .. }
-            | TxnOp::Delete { .. }
-            | TxnOp::SetData { .. } => self.activity.told(txn.session, now.monotonic_ns),
+            Outcome::Touched
+            | Outcome::Created { .. }
+            | Outcome::Deleted
+            | Outcome::DataSet(_)
+            | Outcome::AccessSet(_)
+            | Outcome::Checked
+            | Outcome::Reaped
+            | Outcome::Multi(_)
+            | Outcome::MultiRefused(_)
+            | Outcome::Refused(_) => {}
         }
+        self.note(txn, outcome, now.monotonic_ns);
     }
 
     /// Something was applied: requests that waited for that may be answered.
@@ -216,112 +231,85 @@ impl Sessions {
         self.activity.restart(state.sessions(), now.monotonic_ns);
     }
 
-    /// To be called now and then while the node serves: the leader expires sessions, a follower tells
-    /// of those that it heard.
+    /// To be called now and then while the node serves: the leader expires sessions and deletes
+    /// znodes whose time has come, a follower tells of the sessions that it heard.
     pub(super) fn review(&mut self, is_leader: bool, now: Moment, state: &State) {
         let open = state.sessions();
-        if is_leader {
-            for session in self.activity.expired(open, now.monotonic_ns) {
-                self.propose(session, TxnOp::CloseSession, now);
+        if !is_leader {
+            let sessions = self.activity.due_to_tell(open, now.monotonic_ns);
+            if !sessions.is_empty() {
+                self.propose_for_cluster(0, TxnOp::Touch { sessions }, now);
             }
             return;
         }
-        let sessions = self.activity.due_to_tell(open, now.monotonic_ns);
-        if !sessions.is_empty() {
-            self.propose(0, TxnOp::Touch { sessions }, now);
+        for session in self.activity.expired(open, now.monotonic_ns) {
+            self.propose_for_cluster(session, TxnOp::CloseSession, now);
+        }
+        if now.monotonic_ns >= self.reap_at {
+            self.reap_at = now.monotonic_ns + REAP_NS;
+            for path in state.due_for_reaping(now.wall_ms, REAP_MOST) {
+                self.propose_for_cluster(0, TxnOp::Reap { path }, now);
+            }
         }
     }
 
-    fn connect(&mut self, conn: ConnId, body: &[u8], now: Moment, state: &State) -> bool {
-        let Ok(asked) = ConnectRequest::parse(body) else {
-            return false;
-        };
-        // This client has seen more than this node: what it reads here would go back in time.
-        if asked.last_zxid_seen > state.applied() {
-            return false;
+    /// What the four-letter words tell of each connection.
+    pub(super) fn lines(&self, state: &State) -> Vec<ConnectionLine> {
+        let timeout_ms = |id: Option<i64>| id.and_then(|id| state.session_timeout_ms(id));
+        self.connections
+            .values()
+            .map(|session| session.line(timeout_ms(session.id).unwrap_or(0)))
+            .collect()
+    }
+
+    /// The watches of all connections.
+    pub(super) const fn watches(&self) -> &WatchTable {
+        &self.watches
+    }
+
+    /// The session of a connection.
+    pub(super) fn session_of(&self, conn: ConnId) -> Option<i64> {
+        self.connections.get(&conn)?.id
+    }
+
+    /// Counts what comes and goes on connections from nothing again.
+    pub(super) fn reset_traffic(&mut self) {
+        for session in self.connections.values_mut() {
+            session.traffic.reset();
         }
-        let is_new = asked.session == 0;
-        let session = if is_new {
-            self.last_session += 1;
-            self.last_session
-        } else {
-            asked.session
+    }
+
+    /// A session belongs to this connection now, or to none of this node.
+    fn belongs_to(&mut self, session: i64, owner: Option<ConnId>) {
+        let owner = owner.filter(|conn| self.connections.contains_key(conn));
+        let old = match owner {
+            Some(conn) => self.by_id.insert(session, conn),
+            None => self.by_id.remove(&session),
         };
-        let password = self.rules.secret.password(session);
-        if !is_new && asked.password != password {
-            let frame = expired_response(asked.has_read_only);
-            self.effects.push(Effect::Send { conn, frame });
-            return false;
-        }
-        let attach = Attach {
-            session,
-            password,
-            has_read_only: asked.has_read_only,
-        };
-        let work = if is_new {
-            let timeout_ms = self.rules.session_timeout(asked.timeout_ms);
-            let request = self.propose(session, TxnOp::OpenSession { timeout_ms }, now);
-            self.waiting.insert(request, conn);
-            let write = WriteKind::Open { attach, timeout_ms };
-            Work::Write { request, write }
-        } else {
-            let when = self.ask(conn);
-            Work::Attach { attach, when }
-        };
-        if let Some(old) = self.by_id.insert(session, conn) {
+        if let Some(old) = old
+            && owner != Some(old)
+        {
             self.finish(old);
-            self.by_id.insert(session, conn);
+            if let Some(conn) = owner {
+                self.by_id.insert(session, conn);
+            }
         }
-        self.activity.heard(session, now.monotonic_ns);
-        if let Some(entry) = self.connections.get_mut(&conn) {
-            entry.id = Some(session);
-            entry.push(now.monotonic_ns, work);
-        }
-        true
     }
 
-    fn request(&mut self, conn: ConnId, session: i64, body: &[u8], now: Moment) -> bool {
-        let Ok((xid, request)) = parse(body) else {
-            return false;
-        };
-        let work = match request {
-            Request::Read(read) => {
-                let when = if self.rules.linear_reads && read.kind != ReadKind::Ping {
-                    self.ask(conn)
-                } else {
-                    When::Now
-                };
-                Work::Read { xid, read, when }
-            }
-            Request::Sync { path } => {
-                let when = self.ask(conn);
-                Work::Sync { xid, path, when }
-            }
-            Request::Write(asked) => {
-                let write = if asked.op == TxnOp::CloseSession {
-                    WriteKind::Close { xid }
-                } else {
-                    let with_stat = asked.with_stat;
-                    WriteKind::Plain { xid, with_stat }
-                };
-                if self.connections.get(&conn).is_some_and(Session::defers) {
-                    Work::Deferred {
-                        op: asked.op,
-                        write,
-                    }
-                } else {
-                    let request = self.propose(session, asked.op, now);
-                    self.waiting.insert(request, conn);
-                    Work::Write { request, write }
+    /// Notes which sessions a transaction shows to be alive.
+    fn note(&mut self, txn: &Txn, outcome: &Outcome, now: u64) {
+        match (&txn.op, outcome) {
+            (TxnOp::Touch { sessions }, _) => {
+                for id in sessions {
+                    self.activity.told(*id, now);
                 }
             }
-            Request::Refused(code) => Work::Refuse { xid, code },
-            Request::Unknown => Work::RefuseUnknown { xid },
-        };
-        if let Some(entry) = self.connections.get_mut(&conn) {
-            entry.push(now.monotonic_ns, work);
+            (_, Outcome::Closed) => self.activity.closed(txn.session),
+            // What came late, or from the cluster itself, tells nothing of the client.
+            (_, Outcome::Refused(ErrorCode::SessionExpired | ErrorCode::SessionMoved)) => {}
+            _ if txn.connection == 0 => {}
+            _ => self.activity.told(txn.session, now),
         }
-        true
     }
 
     /// Answers what can be answered.
@@ -329,12 +317,18 @@ impl Sessions {
         let Some(session) = self.connections.get_mut(&conn) else {
             return;
         };
-        while let Some(answer) = session.answer(state) {
+        let mut desk = Desk {
+            conn,
+            state,
+            watches: &mut self.watches,
+            members: &self.rules.members,
+        };
+        while let Some(answer) = session.answer(&mut desk, now.monotonic_ns) {
             self.latency
                 .record(now.monotonic_ns.saturating_sub(answer.since));
-            let frame = answer.frame;
-            self.effects.push(Effect::Send { conn, frame });
-            if answer.is_last {
+            let frames = answer.ready.frames;
+            self.effects.push(Effect::Send { conn, frames });
+            if answer.ready.is_last {
                 self.finish(conn);
                 return;
             }
@@ -345,70 +339,37 @@ impl Sessions {
         self.propose_deferred(conn, now);
     }
 
-    /// Proposes the writes that nothing holds back any more.
-    fn propose_deferred(&mut self, conn: ConnId, now: Moment) {
-        while let Some(session) = self.connections.get_mut(&conn)
-            && let Some(id) = session.id
-            && let Some(op) = session.start_deferred(self.last_request + 1)
-        {
-            let request = self.propose(id, op, now);
-            self.waiting.insert(request, conn);
-        }
-    }
-
     fn finish(&mut self, conn: ConnId) {
         self.closed(conn);
         self.effects.push(Effect::Finish { conn });
     }
 
-    fn propose(&mut self, session: i64, op: TxnOp, now: Moment) -> u64 {
-        self.last_request += 1;
-        let request = self.last_request;
-        let txn = Txn {
+    fn propose_for_cluster(&mut self, session: i64, op: TxnOp, now: Moment) {
+        self.propose(Txn {
             time_ms: now.wall_ms,
             session,
+            connection: 0,
+            ids: Vec::new(),
             op,
-        };
+        });
+    }
+
+    fn propose(&mut self, txn: Txn) -> u64 {
+        self.last_request += 1;
+        let request = self.last_request;
         self.effects.push(Effect::Propose { request, txn });
         request
     }
 
-    fn ask(&mut self, conn: ConnId) -> When {
-        self.last_request += 1;
-        let request = self.last_request;
-        self.waiting.insert(request, conn);
-        self.effects.push(Effect::ReadIndex { request });
-        When::Asked(request)
+    fn next_number(&mut self) -> i64 {
+        self.last_number += 1;
+        self.last_number
     }
 }
 
-impl Rules {
-    /// The timeout that a client gets which asks for this one, in milliseconds.
-    fn session_timeout(&self, asked_ms: i32) -> i32 {
-        let tick = i32::try_from(self.tick_ms).unwrap_or(i32::MAX / 20);
-        asked_ms.clamp(tick.saturating_mul(2), tick.saturating_mul(20))
-    }
-}
-
-impl Latency {
-    /// Least, mean and most, in milliseconds.
-    #[expect(clippy::cast_precision_loss, reason = "for display only")]
-    pub(super) fn in_ms(self) -> (u64, f64, u64) {
-        let mean = self.sum as f64 / self.count.max(1) as f64;
-        (self.least / 1_000_000, mean / 1e6, self.most / 1_000_000)
-    }
-
-    fn record(&mut self, took: u64) {
-        self.least = if self.count == 0 {
-            took
-        } else {
-            self.least.min(took)
-        };
-        self.most = self.most.max(took);
-        self.sum += took;
-        self.count += 1;
-    }
-}
+/// How often to look for znodes to delete, and how many to delete at once.
+const REAP_NS: u64 = 1_000_000_000;
+const REAP_MOST: usize = 1_000;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,9 @@ use super::config::Config;
 use super::error::ServerError;
 use super::event_loop::Server;
 use super::inbox::{Durable, Inbox};
-use super::sessions::{Moment, Rules, Sessions};
+use super::rules::Rules;
+use super::sessions::{Moment, Sessions};
+use super::snapshots::Snapshots;
 use crate::clock;
 use crate::protocol::Core;
 use crate::protocol::io::{Boot, CoreConfig, Output};
@@ -50,6 +52,9 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     };
     let worker: DiskWorker<Durable> = DiskWorker::start(storage, report)
         .map_err(|source| system("start the disk thread", source))?;
+    let (finished, snapshots) = mpsc::unbounded_channel();
+    let snapshot_thread = Snapshots::start(finished)
+        .map_err(|source| system("start the thread for snapshots", source))?;
     let (peer_events, peers) = mpsc::channel(PEER_EVENTS);
     let (client_events, clients) = mpsc::channel(CLIENT_EVENTS);
     let ids = Arc::new(AtomicU64::new(1));
@@ -57,6 +62,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         disk,
         peers,
         clients,
+        snapshots,
         terminate: handler(SignalKind::terminate())?,
         interrupt: handler(SignalKind::interrupt())?,
     };
@@ -74,11 +80,13 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let now = clock::monotonic_ns();
     let mut server = Server {
         sessions: Sessions::new(rules(&config), moment()),
-        applied_since_snapshot: 0,
+        applied_since_snapshot: config.snapshot_phase(),
+        changes: Vec::new(),
         core,
         state,
         trace,
         worker,
+        snapshots: snapshot_thread,
         peer_events,
         client_events,
         ids,
@@ -132,6 +140,7 @@ fn start_core(config: &Config, boot: Boot) -> Result<Core, ServerError> {
         seed: boot_nonce(config),
         timing: config.timing,
         keep_entries: KEEP_ENTRIES,
+        bugs: config.bugs,
     };
     let now = Nanos(clock::monotonic_ns());
     Core::new(core, boot, now).map_err(|source| ServerError::Boot {
@@ -144,9 +153,12 @@ fn rules(config: &Config) -> Rules {
     Rules {
         me: config.me,
         secret: Secret::new(&config.secret),
-        tick_ms: config.tick_ms,
+        session_timeout_ms: config.session_timeout_ms,
         linear_reads: config.linear_reads,
         boot: u32::try_from(boot_nonce(config) >> 32).unwrap_or(0),
+        max_connections: config.max_connections,
+        super_digest: config.super_digest.clone(),
+        members: config.members.clone(),
     }
 }
 

@@ -7,18 +7,35 @@
 //!
 //! Invariant: two states that applied the same transactions have equal trees, sessions and digests.
 
+mod access;
+mod data;
 mod error;
+mod lifetime;
+mod machine;
+mod outcome;
 mod path;
+mod persistent;
 mod session;
 mod snapshot;
 mod stat;
 mod tree;
 mod txn;
+mod txn_codec;
+mod writes;
 
+pub use access::{Access, Identity, permission};
+pub use data::Data;
 pub use error::ErrorCode;
+pub use machine::State;
+pub use outcome::{Change, ChangeKind, Outcome};
 pub use path::is_valid_path;
 pub use session::{PASSWORD_LEN, Secret};
-pub use snapshot::SnapshotError;
+pub use snapshot::{Snapshot, SnapshotError};
 pub use stat::Stat;
-pub use tree::{Outcome, State, Znode};
-pub use txn::{Txn, TxnOp};
+pub use tree::Znode;
+pub use txn::{CreateMode, Txn, TxnOp};
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

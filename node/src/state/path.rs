@@ -14,18 +14,22 @@ pub fn is_valid_path(path: &str) -> bool {
         .all(|part| !matches!(part, "" | "." | "..") && !part.chars().any(is_refused))
 }
 
-/// The path of the parent; `None` for the root. The path must be valid.
-pub(super) fn parent(path: &str) -> Option<&str> {
-    match path.rfind('/') {
-        Some(0) if path.len() > 1 => Some("/"),
-        Some(0) | None => None,
-        Some(slash) => Some(&path[..slash]),
+/// The path of what a znode at this path would lie in: of the root, the root itself; `None` if that
+/// cannot be said. The path need not be valid.
+pub(super) fn above(path: &str) -> Option<&str> {
+    match path.rfind('/')? {
+        _ if path.contains('\0') => None,
+        0 => Some("/"),
+        slash => Some(&path[..slash]),
     }
 }
 
-/// The last component. The path must be valid.
-pub(super) fn name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
+/// The path of a child. The path must be valid.
+pub(super) fn child(parent: &str, name: &str) -> String {
+    match parent {
+        "/" => format!("/{name}"),
+        _ => format!("{parent}/{name}"),
+    }
 }
 
 /// Control characters, and the private and special ranges.
@@ -65,9 +69,15 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_its_parent_and_its_name() {
-        assert_eq!((parent("/a/b"), name("/a/b")), (Some("/a"), "b"));
-        assert_eq!((parent("/a"), name("/a")), (Some("/"), "a"));
-        assert_eq!(parent("/"), None);
+    fn a_path_lies_in_what_stands_before_its_last_slash() {
+        assert_eq!(above("/a/b"), Some("/a"));
+        assert_eq!(above("/a/b/"), Some("/a/b"));
+        assert_eq!(above("/a"), Some("/"));
+        assert_eq!(above("/"), Some("/"));
+        assert_eq!(above("a"), None);
+        assert_eq!(above(""), None);
+        assert_eq!(above("/a/\0"), None);
+        assert_eq!(child("/", "a"), "/a");
+        assert_eq!(child("/a", "b"), "/a/b");
     }
 }

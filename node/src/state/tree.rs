@@ -1,501 +1,435 @@
-//! The tree of znodes with its sessions, and what each transaction does to them.
+//! The tree of znodes, with everything that is derived from it kept true at every change.
 //!
-//! The *digest* is the wrapping sum of a keyed hash over every znode and every session. A sum does not
-//! depend on order, so it is kept up to date by subtracting what changes and adding what it became:
-//! its cost does not grow with the tree.
+//! Znodes lie in one ordered map. The *key* of a znode is its path with the last slash replaced by a
+//! zero character, which no path contains: so the children of a znode stand next to each other, in
+//! the order of their names, and behind their parent. The key of the root is empty.
 //!
-//! Invariants: every znode but the root has a parent that lists it as a child; a session named by no
-//! `OpenSession` is unknown; transactions of a session that is not open change nothing.
+//! The *digest* is the wrapping sum of a keyed hash over every znode. A sum does not depend on order,
+//! so it is kept up to date by subtracting what changes and adding what it became: its cost does not
+//! grow with the tree. The data of a znode goes into its hash as a hash of its own, made once when
+//! the data is set.
+//!
+//! Invariants: every znode but the root has a parent that counts it as a child; the indexes hold
+//! exactly the znodes that their comments say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::error::ErrorCode;
-use super::path;
+use super::access::{Access, Lists, permission};
+use super::data::Data;
+use super::lifetime::Lifetime;
+use super::persistent::Map;
 use super::stat::Stat;
-use super::txn::{Txn, TxnOp};
+use super::txn_codec::write_access;
 use crate::jute::Writer;
 use crate::siphash::siphash;
 
 /// One node of the tree.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Znode {
     /// What clients stored.
-    pub data: Vec<u8>,
+    pub data: Data,
     /// The rest; `data_length` and `num_children` are kept true.
     pub stat: Stat,
-    /// The names of its children.
-    pub children: BTreeSet<String>,
+    /// Who may do what with it.
+    pub access: Arc<[Access]>,
+    /// How many children were ever created: the number of the next sequential one. Wraps.
+    pub(super) children_created: i32,
+    data_hash: u64,
 }
 
-/// What a transaction did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The session is open.
-    Opened,
-    /// The session is closed.
-    Closed,
-    /// The sessions were noted as alive.
-    Touched,
-    /// The znode was created.
-    Created {
-        /// Where.
-        path: String,
-        /// Its first state.
-        stat: Stat,
-    },
-    /// The znode was deleted.
-    Deleted,
-    /// The data was replaced.
-    DataSet(Stat),
-    /// Nothing changed, for this reason.
-    Refused(ErrorCode),
-}
+/// Znodes by key.
+pub(super) type Znodes = Map<Arc<str>, Arc<Znode>>;
 
-/// The whole replicated state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
-    applied: u64,
-    nodes: BTreeMap<String, Znode>,
-    /// Open sessions and their timeouts in milliseconds.
-    sessions: BTreeMap<i64, i32>,
+/// The tree.
+#[derive(Debug, Clone)]
+pub(super) struct Tree {
+    znodes: Znodes,
+    /// Ephemeral znodes, by session and path.
+    ephemerals: BTreeSet<(i64, String)>,
+    /// Childless containers that have had a child, and childless TTL znodes: after which instant each
+    /// may be deleted, in milliseconds since 1970, and its path.
+    reapable: BTreeSet<(i64, String)>,
+    pub(super) lists: Lists,
     digest: u64,
     data_size: u64,
+    /// What the znodes were before they changed, while changes may still be undone.
+    journal: Option<Vec<(String, Option<Arc<Znode>>)>>,
 }
 
-impl Default for State {
-    fn default() -> Self {
-        Self::new()
+impl PartialEq for Tree {
+    /// Which lists are shared and what could be undone makes no difference.
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+            && self.data_size == other.data_size
+            && self.ephemerals == other.ephemerals
+            && self.reapable == other.reapable
+            && self.znodes == other.znodes
     }
 }
 
-impl State {
-    /// The state before the first transaction: the root, and the znodes that clients expect below
-    /// `/zookeeper`.
-    #[must_use]
-    pub fn new() -> Self {
-        let nodes = RESERVED
-            .iter()
-            .map(|path| ((*path).to_owned(), Znode::default()))
-            .collect();
-        Self::from_parts(0, nodes, BTreeMap::new())
+impl Eq for Tree {}
+
+impl Znode {
+    pub(super) fn new(data: Data, stat: Stat, access: Arc<[Access]>) -> Self {
+        let mut node = Self {
+            data: Data::default(),
+            stat,
+            access,
+            children_created: 0,
+            data_hash: 0,
+        };
+        node.set_data(data);
+        node
     }
 
-    /// From what a snapshot holds; children, counts and digest are derived.
-    pub(super) fn from_parts(
-        applied: u64,
-        mut nodes: BTreeMap<String, Znode>,
-        sessions: BTreeMap<i64, i32>,
-    ) -> Self {
-        let paths: Vec<String> = nodes.keys().cloned().collect();
-        for path in &paths {
-            if let Some(parent) = path::parent(path).and_then(|parent| nodes.get_mut(parent)) {
-                parent.children.insert(path::name(path).to_owned());
-                parent.stat.num_children += 1;
-            }
+    pub(super) fn set_data(&mut self, data: Data) {
+        self.data_hash = if data.is_none() {
+            NO_DATA_HASH
+        } else {
+            siphash(DATA_KEY, &data)
+        };
+        self.stat.data_length =
+            i32::try_from(data.len()).expect("data arrives in frames of at most 1 MiB");
+        self.data = data;
+    }
+
+    /// Counts a child that this transaction creates (1) or deletes (−1).
+    pub(super) const fn count_child(&mut self, zxid: u64, change: i32) {
+        if change > 0 {
+            self.children_created = self.children_created.wrapping_add(1);
         }
-        let mut state = Self {
-            applied,
-            nodes,
-            sessions,
+        self.stat.num_children += change;
+        self.stat.pzxid = zxid;
+        self.count_versions();
+    }
+
+    /// The version of the children that clients see counts creates and deletes: as many of both as
+    /// creates twice over, without the children that are left. Those that were there from the start
+    /// were never created.
+    const fn count_versions(&mut self) {
+        let twice = self.children_created.wrapping_mul(2);
+        self.stat.cversion = twice.wrapping_sub(self.stat.num_children);
+    }
+
+    /// After which instant it may be deleted without being asked for, if ever.
+    pub(super) fn due_after_ms(&self) -> Option<i64> {
+        match Lifetime::of(self.stat.ephemeral_owner) {
+            _ if self.stat.num_children > 0 => None,
+            Lifetime::Container => (self.children_created != 0).then_some(i64::MIN),
+            Lifetime::Ttl(ttl_ms) => Some(self.stat.mtime.saturating_add(ttl_ms)),
+            Lifetime::Persistent | Lifetime::Ephemeral(_) => None,
+        }
+    }
+
+    fn hash(&self, path: &str) -> u64 {
+        let mut bytes = Writer::with_capacity(path.len() + HASHED_BYTES);
+        bytes.text(path).u64(self.data_hash);
+        bytes.i32(self.children_created);
+        self.stat.write(&mut bytes);
+        write_access(&self.access, &mut bytes);
+        siphash(NODE_KEY, &bytes.into_bytes())
+    }
+}
+
+impl Tree {
+    /// The tree before the first transaction: the root, and the znodes that clients expect below
+    /// `/zookeeper`.
+    pub(super) fn new() -> Self {
+        let mut tree = Self::empty();
+        let open = tree.lists.share(vec![Access::open()]);
+        let read_only = vec![Access::to_everybody(permission::READ)];
+        let read_only = tree.lists.share(read_only);
+        for (path, children) in [(ROOT, 1), (SYSTEM, 2), (CONFIG, 0), (QUOTA, 0)] {
+            let access = if path == CONFIG { &read_only } else { &open };
+            let mut node = Znode::new(Data::from(b""), Stat::default(), Arc::clone(access));
+            node.stat.num_children = children;
+            node.count_versions();
+            tree.insert(path, node);
+        }
+        tree
+    }
+
+    /// From znodes in the order of their keys, whose counts are right.
+    pub(super) fn from_znodes(znodes: Vec<(Arc<str>, Arc<Znode>)>, lists: Lists) -> Self {
+        let mut tree = Self::empty();
+        for (key, node) in &znodes {
+            let path = path_of(key);
+            tree.account(&path, None, Some(&Facts::of(&path, node)));
+        }
+        tree.znodes = Map::from_ascending(znodes);
+        tree.lists = lists;
+        tree
+    }
+
+    fn empty() -> Self {
+        Self {
+            znodes: Map::default(),
+            ephemerals: BTreeSet::new(),
+            reapable: BTreeSet::new(),
+            lists: Lists::default(),
             digest: 0,
             data_size: 0,
-        };
-        for (path, node) in &state.nodes {
-            state.digest = state.digest.wrapping_add(node_hash(path, node));
-            state.data_size += size(path, node);
+            journal: None,
         }
-        for (session, timeout_ms) in &state.sessions {
-            state.digest = state
-                .digest
-                .wrapping_add(session_hash(*session, *timeout_ms));
+    }
+
+    /// Changes from here on may be undone, until they are kept.
+    pub(super) fn begin(&mut self) {
+        self.journal = Some(Vec::new());
+    }
+
+    /// Keeps what was changed.
+    pub(super) fn keep(&mut self) {
+        self.journal = None;
+    }
+
+    /// Undoes what was changed.
+    pub(super) fn undo(&mut self) {
+        for (path, node) in self.journal.take().into_iter().flatten().rev() {
+            self.set(&path, node);
         }
-        state
     }
 
-    /// Applies the next transaction of the log.
-    pub fn apply(&mut self, zxid: u64, txn: &Txn) -> Outcome {
-        debug_assert!(zxid > self.applied, "transactions are applied in order");
-        self.applied = zxid;
-        self.dispatch(zxid, txn).unwrap_or_else(Outcome::Refused)
+    /// Puts a new znode in. Its parent must count it.
+    pub(super) fn insert(&mut self, path: &str, node: Znode) {
+        self.set(path, Some(Arc::new(node)));
     }
 
-    /// The last transaction applied; 0 before the first.
-    #[must_use]
-    pub const fn applied(&self) -> u64 {
-        self.applied
+    /// Takes a znode out. Its parent must no longer count it.
+    pub(super) fn remove(&mut self, path: &str) {
+        self.set(path, None);
     }
 
-    /// A hash of the tree and the sessions.
-    #[must_use]
-    pub const fn digest(&self) -> u64 {
+    /// Changes an existing znode, and gives its new stat.
+    pub(super) fn change(&mut self, path: &str, change: impl FnOnce(&mut Znode)) -> Stat {
+        let place = Place::of(path).expect("callers looked the znode up just before");
+        let place = |key: &Arc<str>| place.compare(key);
+        if let Some(journal) = &mut self.journal {
+            journal.push((path.to_owned(), self.znodes.get(place).cloned()));
+        }
+        let node = self
+            .znodes
+            .get_mut(place)
+            .expect("callers looked the znode up just before");
+        let before = Facts::of(path, node);
+        change(Arc::make_mut(node));
+        let (stat, after) = (node.stat, Facts::of(path, node));
+        self.account(path, Some(&before), Some(&after));
+        stat
+    }
+
+    pub(super) fn get(&self, path: &str) -> Option<&Znode> {
+        let place = Place::of(path)?;
+        let found = self.znodes.get(|key: &Arc<str>| place.compare(key));
+        found.map(|node| &**node)
+    }
+
+    /// The names of the children of a path, in ascending order.
+    pub(super) fn children(&self, path: &str) -> impl Iterator<Item = &str> + use<'_> {
+        let mut start = if path == ROOT { "" } else { path }.to_owned();
+        start.push(SEPARATOR);
+        self.znodes
+            .iter_from(|key: &Arc<str>| (**key).cmp(&start))
+            .map_while(move |(key, _)| key.strip_prefix(&start))
+    }
+
+    pub(super) const fn znodes(&self) -> &Znodes {
+        &self.znodes
+    }
+
+    pub(super) const fn digest(&self) -> u64 {
         self.digest
     }
 
-    /// The znode at this path.
-    #[must_use]
-    pub fn node(&self, path: &str) -> Option<&Znode> {
-        self.nodes.get(path)
-    }
-
-    /// How many znodes there are.
-    #[must_use]
-    pub fn node_count(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// Bytes of all paths and data.
-    #[must_use]
-    pub const fn data_size(&self) -> u64 {
+    pub(super) const fn data_size(&self) -> u64 {
         self.data_size
     }
 
-    /// The timeout of an open session, in milliseconds.
-    #[must_use]
-    pub fn session_timeout_ms(&self, session: i64) -> Option<i32> {
-        self.sessions.get(&session).copied()
+    pub(super) const fn ephemerals(&self) -> &BTreeSet<(i64, String)> {
+        &self.ephemerals
     }
 
-    /// The open sessions and their timeouts in milliseconds, by id.
-    pub fn sessions(&self) -> impl ExactSizeIterator<Item = (i64, i32)> + '_ {
-        self.sessions.iter().map(|(id, timeout)| (*id, *timeout))
+    pub(super) const fn reapable(&self) -> &BTreeSet<(i64, String)> {
+        &self.reapable
     }
 
-    /// All znodes, by path.
-    pub(super) fn nodes(&self) -> impl ExactSizeIterator<Item = (&String, &Znode)> {
-        self.nodes.iter()
-    }
-
-    fn dispatch(&mut self, zxid: u64, txn: &Txn) -> Result<Outcome, ErrorCode> {
-        match &txn.op {
-            TxnOp::OpenSession { timeout_ms } => Ok(self.open(txn.session, *timeout_ms)),
-            TxnOp::CloseSession => self.close(txn.session),
-            TxnOp::Touch { .. } => Ok(Outcome::Touched),
-            TxnOp::Create { path, data } => {
-                self.check_session(txn.session)?;
-                self.create(zxid, txn.time_ms, path, data)
-            }
-            TxnOp::Delete { path, version } => {
-                self.check_session(txn.session)?;
-                self.delete(zxid, path, *version)
-            }
-            TxnOp::SetData {
-                path,
-                data,
-                version,
-            } => {
-                self.check_session(txn.session)?;
-                self.set_data(zxid, txn.time_ms, (path, data), *version)
-            }
-        }
-    }
-
-    fn open(&mut self, session: i64, timeout_ms: i32) -> Outcome {
-        if let Some(old) = self.sessions.insert(session, timeout_ms) {
-            self.digest = self.digest.wrapping_sub(session_hash(session, old));
-        }
-        self.digest = self.digest.wrapping_add(session_hash(session, timeout_ms));
-        Outcome::Opened
-    }
-
-    fn close(&mut self, session: i64) -> Result<Outcome, ErrorCode> {
-        let timeout_ms = self
-            .sessions
-            .remove(&session)
-            .ok_or(ErrorCode::SessionExpired)?;
-        self.digest = self.digest.wrapping_sub(session_hash(session, timeout_ms));
-        Ok(Outcome::Closed)
-    }
-
-    fn check_session(&self, session: i64) -> Result<(), ErrorCode> {
-        if self.sessions.contains_key(&session) {
-            Ok(())
-        } else {
-            Err(ErrorCode::SessionExpired)
-        }
-    }
-
-    fn create(
-        &mut self,
-        zxid: u64,
-        time_ms: i64,
-        path: &str,
-        data: &[u8],
-    ) -> Result<Outcome, ErrorCode> {
-        if !path::is_valid_path(path) {
-            return Err(ErrorCode::BadArguments);
-        }
-        if self.nodes.contains_key(path) {
-            return Err(ErrorCode::NodeExists);
-        }
-        let parent = path::parent(path).ok_or(ErrorCode::NodeExists)?;
-        if !self.nodes.contains_key(parent) {
-            return Err(ErrorCode::NoNode);
-        }
-        let stat = Stat {
-            czxid: zxid,
-            mzxid: zxid,
-            pzxid: zxid,
-            ctime: time_ms,
-            mtime: time_ms,
-            data_length: length(data),
-            ..Stat::default()
+    /// Replaces a znode, which may be absent before or after.
+    fn set(&mut self, path: &str, node: Option<Arc<Znode>>) {
+        let key = key(path).expect("callers checked the path");
+        let after = node.as_deref().map(|node| Facts::of(path, node));
+        let old = match node {
+            Some(node) => self.znodes.insert(Arc::from(key), node),
+            None => self.znodes.remove(|other: &Arc<str>| (**other).cmp(&key)),
         };
-        let node = Znode {
-            data: data.to_vec(),
-            stat,
-            children: BTreeSet::new(),
+        let before = old.as_deref().map(|node| Facts::of(path, node));
+        self.account(path, before.as_ref(), after.as_ref());
+        if let Some(journal) = &mut self.journal {
+            journal.push((path.to_owned(), old));
+        }
+    }
+
+    /// Keeps what is derived from the znodes true when one changes.
+    fn account(&mut self, path: &str, before: Option<&Facts>, after: Option<&Facts>) {
+        if let Some(facts) = before {
+            self.digest = self.digest.wrapping_sub(facts.hash);
+            self.data_size -= facts.size;
+        }
+        if let Some(facts) = after {
+            self.digest = self.digest.wrapping_add(facts.hash);
+            self.data_size += facts.size;
+        }
+        let facts = |of: fn(&Facts) -> Option<i64>| (before.and_then(of), after.and_then(of));
+        move_entry(&mut self.ephemerals, path, facts(|facts| facts.session));
+        move_entry(&mut self.reapable, path, facts(|facts| facts.due_after_ms));
+    }
+}
+
+/// What the tree derives from one znode.
+struct Facts {
+    hash: u64,
+    size: u64,
+    /// The session of an ephemeral one.
+    session: Option<i64>,
+    due_after_ms: Option<i64>,
+}
+
+impl Facts {
+    fn of(path: &str, node: &Znode) -> Self {
+        let session = match Lifetime::of(node.stat.ephemeral_owner) {
+            Lifetime::Ephemeral(session) => Some(session),
+            Lifetime::Persistent | Lifetime::Container | Lifetime::Ttl(_) => None,
         };
-        self.change(parent, |node| {
-            node.children.insert(path::name(path).to_owned());
-            count_child(&mut node.stat, zxid, 1);
-        });
-        self.digest = self.digest.wrapping_add(node_hash(path, &node));
-        self.data_size += size(path, &node);
-        self.nodes.insert(path.to_owned(), node);
-        Ok(Outcome::Created {
-            path: path.to_owned(),
-            stat,
+        Self {
+            hash: node.hash(path),
+            size: (path.len() + node.data.len()) as u64,
+            session,
+            due_after_ms: node.due_after_ms(),
+        }
+    }
+}
+
+/// Moves the entry of a path in an index.
+fn move_entry(
+    index: &mut BTreeSet<(i64, String)>,
+    path: &str,
+    (before, after): (Option<i64>, Option<i64>),
+) {
+    if before == after {
+        return;
+    }
+    if let Some(before) = before {
+        index.remove(&(before, path.to_owned()));
+    }
+    if let Some(after) = after {
+        index.insert((after, path.to_owned()));
+    }
+}
+
+/// Where the key of a path stands among the others.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    parent: &'a str,
+    /// None for the root.
+    name: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    /// `None` if the path has no slash, and so is none.
+    fn of(path: &'a str) -> Option<Self> {
+        if path == ROOT {
+            let (parent, name) = ("", None);
+            return Some(Self { parent, name });
+        }
+        let (parent, name) = path.rsplit_once('/')?;
+        let name = Some(name);
+        Some(Self { parent, name })
+    }
+
+    /// How a key compares with that of this path, as if that were written out.
+    fn compare(self, key: &str) -> Ordering {
+        let (key, parent) = (key.as_bytes(), self.parent.as_bytes());
+        let Some(name) = self.name else {
+            return key.len().cmp(&0);
+        };
+        let Some((start, rest)) = key.split_at_checked(parent.len()) else {
+            return key.cmp(parent);
+        };
+        start.cmp(parent).then_with(|| match rest.split_first() {
+            None => Ordering::Less,
+            Some((separator, rest)) => {
+                let expected = &(SEPARATOR as u8);
+                separator
+                    .cmp(expected)
+                    .then_with(|| rest.cmp(name.as_bytes()))
+            }
         })
     }
+}
 
-    fn delete(&mut self, zxid: u64, path: &str, version: i32) -> Result<Outcome, ErrorCode> {
-        if !path::is_valid_path(path) || RESERVED.contains(&path) {
-            return Err(ErrorCode::BadArguments);
-        }
-        let node = self.nodes.get(path).ok_or(ErrorCode::NoNode)?;
-        check_version(&node.stat, version)?;
-        if !node.children.is_empty() {
-            return Err(ErrorCode::NotEmpty);
-        }
-        if let Some(node) = self.nodes.remove(path) {
-            self.digest = self.digest.wrapping_sub(node_hash(path, &node));
-            self.data_size -= size(path, &node);
-        }
-        if let Some(parent) = path::parent(path) {
-            self.change(parent, |node| {
-                node.children.remove(path::name(path));
-                count_child(&mut node.stat, zxid, -1);
-            });
-        }
-        Ok(Outcome::Deleted)
+/// The key of a path; `None` if it has no slash, and so is none.
+pub(super) fn key(path: &str) -> Option<String> {
+    let Place { parent, name } = Place::of(path)?;
+    let mut key = String::with_capacity(path.len());
+    if let Some(name) = name {
+        key.push_str(parent);
+        key.push(SEPARATOR);
+        key.push_str(name);
     }
+    Some(key)
+}
 
-    fn set_data(
-        &mut self,
-        zxid: u64,
-        time_ms: i64,
-        (path, data): (&str, &[u8]),
-        version: i32,
-    ) -> Result<Outcome, ErrorCode> {
-        if !path::is_valid_path(path) {
-            return Err(ErrorCode::BadArguments);
-        }
-        let node = self.nodes.get(path).ok_or(ErrorCode::NoNode)?;
-        check_version(&node.stat, version)?;
-        let stat = self.change(path, |node| {
-            node.data = data.to_vec();
-            node.stat.mzxid = zxid;
-            node.stat.mtime = time_ms;
-            node.stat.version = node.stat.version.wrapping_add(1);
-            node.stat.data_length = length(data);
-        });
-        Ok(Outcome::DataSet(stat))
-    }
-
-    /// Changes an existing znode and keeps digest and size true. Gives its new stat.
-    fn change(&mut self, path: &str, change: impl FnOnce(&mut Znode)) -> Stat {
-        let node = self
-            .nodes
-            .get_mut(path)
-            .expect("callers looked the znode up just before");
-        self.digest = self.digest.wrapping_sub(node_hash(path, node));
-        self.data_size -= size(path, node);
-        change(node);
-        self.digest = self.digest.wrapping_add(node_hash(path, node));
-        self.data_size += size(path, node);
-        node.stat
+/// The path of a key.
+pub(super) fn path_of(key: &str) -> String {
+    match key.split_once(SEPARATOR) {
+        None => ROOT.to_owned(),
+        Some((parent, name)) => [parent, "/", name].concat(),
     }
 }
 
-fn check_version(stat: &Stat, version: i32) -> Result<(), ErrorCode> {
-    if version == -1 || version == stat.version {
-        Ok(())
-    } else {
-        Err(ErrorCode::BadVersion)
-    }
+/// Whether a path names a znode that is never deleted.
+pub(super) fn is_reserved(path: &str) -> bool {
+    [ROOT, SYSTEM, CONFIG, QUOTA].contains(&path)
 }
 
-const fn count_child(stat: &mut Stat, zxid: u64, change: i32) {
-    stat.cversion = stat.cversion.wrapping_add(1);
-    stat.pzxid = zxid;
-    stat.num_children += change;
-}
+const ROOT: &str = "/";
+const SYSTEM: &str = "/zookeeper";
+const CONFIG: &str = "/zookeeper/config";
+const QUOTA: &str = "/zookeeper/quota";
 
-fn length(data: &[u8]) -> i32 {
-    i32::try_from(data.len()).expect("data arrives in frames of at most 1 MiB")
-}
+/// Between the path of the parent and the name, in a key.
+const SEPARATOR: char = '\0';
 
-fn size(path: &str, node: &Znode) -> u64 {
-    (path.len() + node.data.len()) as u64
-}
-
-fn node_hash(path: &str, node: &Znode) -> u64 {
-    let mut bytes = Writer::new();
-    bytes.text(path).buffer(&node.data);
-    node.stat.write(&mut bytes);
-    siphash(NODE_KEY, &bytes.into_bytes())
-}
-
-fn session_hash(session: i64, timeout_ms: i32) -> u64 {
-    let mut bytes = Writer::new();
-    bytes.i64(session).i32(timeout_ms);
-    siphash(SESSION_KEY, &bytes.into_bytes())
-}
-
-/// The keys only keep the two kinds apart.
+/// The keys only keep hashes of different things apart.
 const NODE_KEY: (u64, u64) = (0, 1);
-const SESSION_KEY: (u64, u64) = (0, 2);
+const DATA_KEY: (u64, u64) = (0, 3);
+/// Stands for no data at all; what is empty has a hash like any other.
+const NO_DATA_HASH: u64 = 0;
 
-/// Always there, and never deleted.
-const RESERVED: [&str; 4] = ["/", "/zookeeper", "/zookeeper/config", "/zookeeper/quota"];
+/// About as many bytes as go into the hash of a znode beside its path.
+const HASHED_BYTES: usize = 160;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn txn(op: TxnOp) -> Txn {
-        Txn {
-            time_ms: 1_000,
-            session: 7,
-            op,
-        }
-    }
-
-    fn opened() -> State {
-        let mut state = State::new();
-        let outcome = state.apply(1, &txn(TxnOp::OpenSession { timeout_ms: 4_000 }));
-        assert_eq!(outcome, Outcome::Opened);
-        state
-    }
-
-    fn create(path: &str) -> Txn {
-        txn(TxnOp::Create {
-            path: path.to_owned(),
-            data: b"x".to_vec(),
-        })
-    }
-
-    fn set(path: &str, data: &[u8], version: i32) -> Txn {
-        txn(TxnOp::SetData {
-            path: path.to_owned(),
-            data: data.to_vec(),
-            version,
-        })
-    }
-
-    fn delete(path: &str, version: i32) -> Txn {
-        txn(TxnOp::Delete {
-            path: path.to_owned(),
-            version,
-        })
-    }
-
     #[test]
-    fn a_created_node_counts_in_its_parent() {
-        let mut state = opened();
-        state.apply(2, &create("/a"));
-        let Outcome::Created { path, stat } = state.apply(3, &create("/a/b")) else {
-            panic!("not created");
-        };
-        assert_eq!(path, "/a/b");
-        assert_eq!((stat.czxid, stat.mzxid, stat.pzxid), (3, 3, 3));
-        assert_eq!(
-            (stat.ctime, stat.mtime, stat.data_length),
-            (1_000, 1_000, 1)
-        );
-        let parent = state.node("/a").unwrap();
-        assert_eq!((parent.stat.cversion, parent.stat.num_children), (1, 1));
-        assert_eq!((parent.stat.pzxid, parent.stat.mzxid), (3, 2));
-        assert!(parent.children.contains("b"));
+    fn a_key_stands_behind_those_of_all_ancestors_and_beside_its_siblings() {
+        let paths = ["/", "/a", "/b", "/a/x", "/a/y", "/a-/x", "/a/x/z", "/b/x"];
+        let keys: Vec<String> = paths.iter().filter_map(|path| key(path)).collect();
+        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+        assert!(keys.iter().map(|key| path_of(key)).eq(paths));
+        assert_eq!(key("a"), None);
     }
 
-    #[test]
-    fn refused_writes_change_nothing_but_the_applied_transaction() {
-        let mut state = opened();
-        state.apply(2, &create("/a"));
-        state.apply(3, &create("/a/b"));
-        let digest = state.digest();
-        let refusals = [
-            (create("/a"), ErrorCode::NodeExists),
-            (create("/"), ErrorCode::NodeExists),
-            (create("/x/y"), ErrorCode::NoNode),
-            (create("nopath"), ErrorCode::BadArguments),
-            (set("/a", b"", 3), ErrorCode::BadVersion),
-            (set("/x", b"", -1), ErrorCode::NoNode),
-            (delete("/x", -1), ErrorCode::NoNode),
-            (delete("/a", -1), ErrorCode::NotEmpty),
-            (delete("/a/b", 1), ErrorCode::BadVersion),
-            (delete("/zookeeper", -1), ErrorCode::BadArguments),
-            (delete("/", -1), ErrorCode::BadArguments),
-        ];
-        for (zxid, (txn, code)) in (4..).zip(refusals) {
-            assert_eq!(state.apply(zxid, &txn), Outcome::Refused(code), "{txn:?}");
-            assert_eq!(state.applied(), zxid);
-        }
-        assert_eq!(state.digest(), digest);
-    }
-
-    #[test]
-    fn set_data_with_the_right_version_swaps_and_counts() {
-        let mut state = opened();
-        state.apply(2, &create("/a"));
-        let Outcome::DataSet(stat) = state.apply(3, &set("/a", b"yy", 0)) else {
-            panic!("not set");
-        };
-        assert_eq!((stat.version, stat.data_length, stat.mzxid), (1, 2, 3));
-        assert_eq!(stat.czxid, 2);
-        assert_eq!(
-            state.apply(4, &set("/a", b"zz", 0)),
-            Outcome::Refused(ErrorCode::BadVersion)
-        );
-        assert_eq!(state.node("/a").unwrap().data, b"yy");
-    }
-
-    #[test]
-    fn a_session_that_is_not_open_changes_nothing() {
-        let mut state = State::new();
-        let refused = Outcome::Refused(ErrorCode::SessionExpired);
-        assert_eq!(state.apply(1, &create("/a")), refused);
-        state.apply(2, &txn(TxnOp::OpenSession { timeout_ms: 1 }));
-        assert_eq!(state.apply(3, &txn(TxnOp::CloseSession)), Outcome::Closed);
-        assert_eq!(state.apply(4, &create("/a")), refused);
-        assert_eq!(state.apply(5, &txn(TxnOp::CloseSession)), refused);
-    }
-
-    #[test]
-    fn undoing_every_change_but_the_versions_shows_in_the_digest() {
-        let mut state = opened();
-        let before = state.digest();
-        state.apply(2, &create("/a"));
-        state.apply(3, &delete("/a", -1));
-        assert_ne!(state.digest(), before, "the root counted two changes");
-        assert_eq!(state.node_count(), 4);
-    }
-
-    #[test]
-    fn the_kept_digest_and_size_equal_those_computed_afresh() {
-        let mut state = opened();
-        for (zxid, txn) in (2..).zip([
-            create("/a"),
-            create("/a/b"),
-            set("/a/b", b"longer", -1),
-            create("/c"),
-            delete("/c", 0),
-            txn(TxnOp::CloseSession),
-        ]) {
-            state.apply(zxid, &txn);
-            let bytes = state.encode();
-            assert_eq!(State::decode(&bytes).unwrap(), state);
+    proptest! {
+        #[test]
+        fn a_place_compares_as_the_key_does(a in "(/[ab\\-\u{e9}]{0,2}){1,3}", b in "(/[ab\\-\u{e9}]{0,2}){1,3}") {
+            let (key_a, key_b) = (key(&a).unwrap(), key(&b).unwrap());
+            prop_assert_eq!(Place::of(&b).unwrap().compare(&key_a), key_a.cmp(&key_b));
         }
     }
 }

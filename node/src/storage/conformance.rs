@@ -32,7 +32,7 @@ fn epochs(accepted_epoch: u32, current_epoch: u32) -> StorageOp {
 }
 
 fn install(zxid: Zxid) -> StorageOp {
-    let bytes = Arc::from(&b"theirs"[..]);
+    let bytes = Blob::from(b"theirs");
     let entries = (1..=12)
         .map(|further| entry(zxid.epoch(), zxid.counter() + further))
         .collect();
@@ -44,7 +44,7 @@ fn install(zxid: Zxid) -> StorageOp {
 }
 
 fn save(zxid: Zxid) -> StorageOp {
-    let bytes = Arc::from(&b"ours"[..]);
+    let bytes = Blob::from(b"ours");
     StorageOp::SaveSnapshot { zxid, bytes }
 }
 
@@ -154,7 +154,7 @@ fn a_snapshot_from_another_node_replaces_everything() {
                 &[append(5, 31..=31)],
             ],
         );
-        assert_eq!(found.snapshot, Some((at, Arc::from(&b"theirs"[..]))));
+        assert_eq!(found.snapshot, Some((at, Blob::from(b"theirs"))));
         assert_eq!(found.base, at);
         assert_eq!(
             zxids(&found),
@@ -171,7 +171,7 @@ fn an_own_snapshot_keeps_what_lies_behind_it() {
             reopen,
             &[&[append(1, 1..=30), save(at)], &[append(1, 31..=31)]],
         );
-        assert_eq!(found.snapshot, Some((at, Arc::from(&b"ours"[..]))));
+        assert_eq!(found.snapshot, Some((at, Blob::from(b"ours"))));
         assert!(
             found.base > Zxid::ZERO && found.base <= at,
             "{}",

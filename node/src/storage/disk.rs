@@ -13,8 +13,9 @@ use super::snapshot::SnapshotId;
 use super::system::SystemFiles;
 use super::wal::Wal;
 use super::{Recovered, SaveTask, Storage, StorageOp};
+use crate::protocol::blob::Blob;
 use crate::protocol::io::DiskOp;
-use crate::protocol::message::{Entry, Payload};
+use crate::protocol::message::Entry;
 use crate::protocol::zxid::Zxid;
 
 /// Where and how much.
@@ -128,8 +129,8 @@ impl<F: Files> Storage for DiskStorage<F> {
         })
     }
 
-    fn begin_save(&mut self, zxid: Zxid, bytes: &Payload) -> Result<SaveTask, StorageError> {
-        let bytes = Payload::clone(bytes);
+    fn begin_save(&mut self, zxid: Zxid, bytes: &Blob) -> Result<SaveTask, StorageError> {
+        let bytes = bytes.clone();
         self.with_open(|open, _| {
             let task = open.begin_save(zxid);
             Ok(match task {

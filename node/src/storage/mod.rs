@@ -34,8 +34,9 @@ pub use parse::{Epochs, read_epochs, read_segment, read_snapshot};
 pub use system::SystemFiles;
 pub use worker::{Batch, DiskWorker};
 
+use crate::protocol::blob::Blob;
 use crate::protocol::io::{Boot, DiskOp};
-use crate::protocol::message::{Entry, Payload};
+use crate::protocol::message::Entry;
 use crate::protocol::zxid::Zxid;
 
 /// A place where a node's durable state lives.
@@ -57,7 +58,7 @@ pub trait Storage: Send {
     ///
     /// # Errors
     /// If the disk refused before.
-    fn begin_save(&mut self, zxid: Zxid, bytes: &Payload) -> Result<SaveTask, StorageError>;
+    fn begin_save(&mut self, zxid: Zxid, bytes: &Blob) -> Result<SaveTask, StorageError>;
 
     /// The task of [`Self::begin_save`] has succeeded: what the snapshot covers may be deleted.
     ///
@@ -88,7 +89,7 @@ pub enum StorageOp {
         /// The last transaction in it.
         zxid: Zxid,
         /// Its bytes.
-        bytes: Payload,
+        bytes: Blob,
     },
 }
 
@@ -100,7 +101,7 @@ pub struct Recovered {
     /// The last epoch whose history was synchronised; 0 on a fresh disk.
     pub current_epoch: u32,
     /// The newest snapshot.
-    pub snapshot: Option<(Zxid, Payload)>,
+    pub snapshot: Option<(Zxid, Blob)>,
     /// The transaction before the first of `entries`.
     pub base: Zxid,
     /// The log behind `base`.
@@ -116,7 +117,7 @@ impl Recovered {
 
     /// What the protocol starts from, and the snapshot that the state machine starts from.
     #[must_use]
-    pub fn into_boot(self) -> (Boot, Option<Payload>) {
+    pub fn into_boot(self) -> (Boot, Option<Blob>) {
         let (zxid, bytes) = match self.snapshot {
             Some((zxid, bytes)) => (zxid, Some(bytes)),
             None => (Zxid::ZERO, None),

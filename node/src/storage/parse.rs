@@ -3,7 +3,8 @@
 
 use super::error::Damage;
 use super::{meta, segment, snapshot};
-use crate::protocol::message::{Entry, Payload};
+use crate::protocol::blob::Blob;
+use crate::protocol::message::Entry;
 use crate::protocol::zxid::Zxid;
 
 /// The two epochs.
@@ -41,7 +42,7 @@ pub fn read_segment(file: &[u8]) -> Result<Vec<(Zxid, Vec<Entry>)>, Damage> {
 ///
 /// # Errors
 /// If it is not whole.
-pub fn read_snapshot(file: &[u8]) -> Result<(Zxid, Payload), Damage> {
+pub fn read_snapshot(file: &[u8]) -> Result<(Zxid, Blob), Damage> {
     let (_, id, bytes) = snapshot::parse(file)?;
     Ok((id.zxid, bytes))
 }

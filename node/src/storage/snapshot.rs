@@ -7,13 +7,12 @@
 //! and log change in one step.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::error::{Damage, StorageError};
 use super::files::{self, Files, OpenFile};
 use super::home::{Home, Owner};
 use crate::jute::Reader;
-use crate::protocol::message::Payload;
+use crate::protocol::blob::Blob;
 use crate::protocol::zxid::Zxid;
 
 /// Which snapshot. A later one is greater.
@@ -66,7 +65,7 @@ impl SnapshotId {
     }
 
     /// Reads it back.
-    pub(super) fn read<F: Files>(self, home: &Home<F>) -> Result<Payload, StorageError> {
+    pub(super) fn read<F: Files>(self, home: &Home<F>) -> Result<Blob, StorageError> {
         let path = self.path(home);
         let file = home
             .files
@@ -101,7 +100,7 @@ impl SnapshotId {
 }
 
 /// Reads a snapshot file of whatever name.
-pub(super) fn parse(file: &[u8]) -> Result<(Owner, SnapshotId, Payload), Damage> {
+pub(super) fn parse(file: &[u8]) -> Result<(Owner, SnapshotId, Blob), Damage> {
     let bad_header = || Damage::at(0, "a bad header");
     let header = file.get(..HEADER).ok_or_else(bad_header)?;
     let (front, crc) = header.split_at(HEADER - 4);
@@ -123,7 +122,7 @@ pub(super) fn parse(file: &[u8]) -> Result<(Owner, SnapshotId, Payload), Damage>
         }
         bytes.extend_from_slice(block);
     }
-    Ok((owner, id, Arc::from(bytes)))
+    Ok((owner, id, Blob::from(bytes)))
 }
 
 /// What the header of a whole snapshot tells.

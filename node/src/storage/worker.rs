@@ -209,9 +209,9 @@ where
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::Arc;
 
     use super::*;
+    use crate::protocol::blob::Blob;
     use crate::protocol::io::DiskOp;
     use crate::protocol::zxid::Zxid;
     use crate::storage::MemoryStorage;
@@ -254,7 +254,7 @@ mod tests {
             if token % 3 == 0 {
                 ops.push(StorageOp::SaveSnapshot {
                     zxid: Zxid::new(1, token),
-                    bytes: Arc::from(&b"state"[..]),
+                    bytes: Blob::from(b"state"),
                 });
             }
             worker.send(Batch { ops, token });

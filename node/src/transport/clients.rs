@@ -1,5 +1,6 @@
 //! Connections of clients.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,6 +23,8 @@ pub enum ClientEvent {
         conn: ConnId,
         /// The socket.
         stream: TcpStream,
+        /// Where the client is.
+        address: SocketAddr,
     },
     /// A frame arrived.
     Frame {
@@ -52,11 +55,15 @@ pub async fn accept_clients(
 ) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // Failing only costs latency.
                 let _ = stream.set_nodelay(true);
                 let conn = ConnId(ids.fetch_add(1, Ordering::Relaxed));
-                let opened = ClientEvent::Opened { conn, stream };
+                let opened = ClientEvent::Opened {
+                    conn,
+                    stream,
+                    address,
+                };
                 if events.send(opened).await.is_err() {
                     return;
                 }

@@ -96,6 +96,12 @@ impl Client {
         self.call(1, &create_body(path, data, 0))
     }
 
+    pub(crate) fn delete(&mut self, path: &str) -> io::Result<Answer> {
+        let mut body = buffer(path.as_bytes());
+        body.extend_from_slice(&(-1_i32).to_be_bytes());
+        self.call(2, &body)
+    }
+
     pub(crate) fn set(&mut self, path: &str, data: &[u8], version: i32) -> io::Result<Answer> {
         self.call(5, &set_body(path, data, version))
     }
@@ -171,7 +177,7 @@ pub(crate) fn set_body(path: &str, data: &[u8], version: i32) -> Vec<u8> {
 }
 
 /// A big-endian number of 4 or 8 bytes.
-fn number(bytes: &[u8]) -> i64 {
+pub(crate) fn number(bytes: &[u8]) -> i64 {
     match bytes.len() {
         4 => i64::from(i32::from_be_bytes(bytes.try_into().expect("4 bytes"))),
         _ => i64::from_be_bytes(bytes.try_into().expect("8 bytes")),

@@ -1,6 +1,6 @@
 //! What clients of a healthy cluster can rely on.
 
-use crate::client::{Client, create_body};
+use crate::client::{Client, buffer, create_body, word};
 use crate::ensemble::{Ensemble, eventually};
 
 #[test]
@@ -63,14 +63,102 @@ fn pipelined_requests_are_answered_in_order_and_never_go_back() {
 fn what_is_not_built_is_refused_and_the_session_goes_on() {
     let (ensemble, leader) = Ensemble::start(&[]);
     let mut client = Client::connect(ensemble.address(leader)).unwrap();
-    let unimplemented = -6;
-    let watch = client.call(4, b"\0\0\0\x01/\x01").unwrap();
-    assert_eq!(watch.error, unimplemented);
-    for flags in 1..=6 {
-        let answer = client.call(1, &create_body("/e", b"", flags)).unwrap();
-        assert_eq!(answer.error, unimplemented, "flags {flags}");
-    }
+    let (unimplemented, no_auth) = (-6, -102);
+    assert_eq!(client.call(102, &[0; 4]).unwrap().error, unimplemented);
+    let leave = b"\0\0\0\0\0\0\0\x013\xff\xff\xff\xff\0\0\0\0\0\0\0\0";
+    assert_eq!(client.call(16, leave).unwrap().error, no_auth);
     assert_eq!(client.create("/e", b"").unwrap().error, 0);
+}
+
+#[test]
+fn an_ephemeral_znode_ends_with_its_session_and_watchers_elsewhere_hear_of_it() {
+    let (ensemble, leader) = Ensemble::start(&[]);
+    let mut owner = Client::connect(ensemble.address(leader)).unwrap();
+    let created = owner.call(1, &create_body("/e", b"", 1)).unwrap();
+    assert_eq!(created.error, 0);
+    let mut watcher = Client::connect(ensemble.address(leader % 3 + 1)).unwrap();
+    assert_eq!(watcher.synced_data("/e").unwrap(), Some(Vec::new()));
+    assert_eq!(watcher.call(3, b"\0\0\0\x02/e\x01").unwrap().error, 0);
+    let closed = owner.call(-11, &[]).unwrap();
+    let event = watcher.answer().unwrap();
+    assert_eq!((event.xid, event.zxid), (-1, closed.zxid));
+    let deleted = b"\0\0\0\x02\0\0\0\x03\0\0\0\x02/e";
+    assert_eq!(event.body, deleted);
+    assert_eq!(watcher.synced_data("/e").unwrap(), None);
+}
+
+#[test]
+fn what_one_user_may_do_another_may_not_on_any_node() {
+    let (ensemble, leader) = Ensemble::start(&[]);
+    let auth = |client: &mut Client, text: &[u8]| {
+        let mut body = vec![0; 4];
+        body.extend_from_slice(&buffer(b"digest"));
+        body.extend_from_slice(&buffer(text));
+        client.call(100, &body).unwrap().error
+    };
+    let mut owner = Client::connect(ensemble.address(leader)).unwrap();
+    assert_eq!(auth(&mut owner, b"u:p"), 0);
+    let mut body = buffer(b"/mine");
+    body.extend_from_slice(&buffer(b"secret"));
+    body.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 31]);
+    body.extend_from_slice(&buffer(b"auth"));
+    body.extend_from_slice(&buffer(b""));
+    body.extend_from_slice(&[0; 4]);
+    assert_eq!(owner.call(1, &body).unwrap().error, 0);
+
+    let mut other = Client::connect(ensemble.address(leader % 3 + 1)).unwrap();
+    let (no_auth, get) = (-102, b"\0\0\0\x05/mine\0");
+    assert_eq!(other.call(9, &buffer(b"/")).unwrap().error, 0);
+    assert_eq!(other.call(4, get).unwrap().error, no_auth);
+    assert_eq!(other.set("/mine", b"x", -1).unwrap().error, no_auth);
+    assert_eq!(other.call(6, &buffer(b"/mine")).unwrap().error, no_auth);
+    assert_eq!(auth(&mut other, b"u:wrong"), 0, "any password is somebody");
+    assert_eq!(other.call(4, get).unwrap().error, no_auth);
+    assert_eq!(auth(&mut other, b"u:p"), 0);
+    assert_eq!(other.call(4, get).unwrap().error, 0);
+    assert_eq!(other.set("/mine", b"x", -1).unwrap().error, 0);
+}
+
+#[test]
+fn almost_a_mebibyte_is_kept_whole_on_all_nodes() {
+    let (ensemble, leader) = Ensemble::start(&[]);
+    let data: Vec<u8> = (0..=255_u8).cycle().take(1_047_000).collect();
+    let mut client = Client::connect(ensemble.address(leader % 3 + 1)).unwrap();
+    assert_eq!(client.create("/big", &data).unwrap().error, 0);
+    for id in 1..=3 {
+        let mut client = Client::connect(ensemble.address(id)).unwrap();
+        assert_eq!(client.synced_data("/big").unwrap().as_ref(), Some(&data));
+    }
+}
+
+#[test]
+fn the_words_tell_of_connections_sessions_and_watches() {
+    let (ensemble, leader) = Ensemble::start(&[]);
+    let address = ensemble.address(leader);
+    let mut client = Client::connect(address).unwrap();
+    let (session, _) = client.identity();
+    assert_eq!(client.call(1, &create_body("/e", b"", 1)).unwrap().error, 0);
+    assert_eq!(client.call(4, b"\0\0\0\x02/e\x01").unwrap().error, 0);
+    let tells = |name: &str, expected: &str| {
+        let text = word(address, name).unwrap();
+        assert!(text.contains(expected), "{name}: {text}");
+    };
+    let session = format!("{session:#x}");
+    tells("cons", &format!("recved=3,sent=3,sid={session},"));
+    tells("stat", "Clients:\n /127.0.0.1:");
+    tells(
+        "dump",
+        &format!("Sessions with Ephemerals (1):\n{session}:\n\t/e\n"),
+    );
+    tells("wchs", "1 connections watching 1 paths\nTotal watches:1\n");
+    tells("wchc", &format!("{session}\n\t/e\n"));
+    tells("wchp", &format!("/e\n\t{session}\n"));
+    tells("conf", "\nserver.3=127.0.0.1:");
+    tells("dirs", "datadir_size: ");
+    tells("crst", "Connection stats reset.");
+    tells("cons", &format!("recved=0,sent=0,sid={session},"));
+    assert_eq!(ensemble.monitor(leader, "zk_watch_count"), "1");
+    assert_eq!(ensemble.monitor(leader, "zk_ephemerals_count"), "1");
 }
 
 #[test]

@@ -13,11 +13,14 @@ use std::collections::BTreeMap;
 use chaos_node::protocol::message::{Body, Message};
 use chaos_node::protocol::zxid::{Sid, Zxid};
 
-use super::disk::{Disk, Record};
+use super::disk::{Disk, Record, State};
 
 /// What is known of the whole cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
+    /// Only what clients could notice is checked, not how the nodes bring it about: neither what
+    /// they say of their disks nor on how many disks something is.
+    pub(crate) outcomes_only: bool,
     /// Everything that was ever delivered, in order.
     pub(crate) history: Vec<Record>,
     /// The last transaction that was delivered where it was asked for: its client has an answer.
@@ -28,8 +31,12 @@ pub(crate) struct Checker {
     leaders: BTreeMap<u32, usize>,
     /// The last transaction that each epoch began with.
     established: BTreeMap<u32, Zxid>,
+    /// The epoch that each disk was last seen to hold.
+    known: BTreeMap<usize, u32>,
     /// The history with which each epoch began.
     initial: BTreeMap<u32, Vec<Record>>,
+    /// Who promised which epoch, in which boot and incarnation.
+    promised: BTreeMap<(usize, u32), (u64, u64)>,
     /// Reads under way: what they must have seen.
     reads: BTreeMap<(usize, u64), Zxid>,
 }
@@ -112,7 +119,7 @@ impl Checker {
             return Err(format!("I4: {zxid} is delivered out of order"));
         }
         let mut holders = 0;
-        while holders < quorum {
+        while holders < quorum && !self.outcomes_only {
             match disks.next() {
                 Some(holds) => holders += usize::from(holds),
                 None => return Err(format!("I9: {zxid} is delivered but not on a quorum")),
@@ -137,14 +144,45 @@ impl Checker {
         Ok(())
     }
 
+    /// What a disk holds has changed: an epoch is there only with the history that it began with.
+    pub(crate) fn on_durable(&mut self, durable: &State) -> Result<(), String> {
+        let epoch = durable.current;
+        let initial = self.initial.get(&epoch).map_or(&[][..], Vec::as_slice);
+        let knows = self.known.entry(durable.owner).or_insert(0);
+        if *knows == epoch {
+            return Ok(());
+        }
+        *knows = epoch;
+        if self.outcomes_only || durable.history.starts_with(initial) {
+            Ok(())
+        } else {
+            Err(format!("I8: epoch {epoch} is durable without its history"))
+        }
+    }
+
     /// A node says something that must be true of its disk.
-    pub(crate) fn on_message(&mut self, message: &Message, disk: &Disk) -> Result<(), String> {
+    pub(crate) fn on_message(
+        &mut self,
+        (node, boot): (usize, u64),
+        message: &Message,
+        disk: &Disk,
+    ) -> Result<(), String> {
         let durable = &disk.durable;
+        if self.outcomes_only && !matches!(message.body, Body::NewLeader { .. }) {
+            return Ok(());
+        }
         match &message.body {
             Body::NewEpoch { epoch } if durable.accepted < *epoch => Err(format!(
                 "I9: epoch {epoch} is proposed without being promised"
             )),
-            Body::AckEpoch { standing, .. } => {
+            Body::AckEpoch {
+                standing, promised, ..
+            } => {
+                let epoch = disk.written.accepted;
+                let role = (boot, message.from);
+                if *promised && *self.promised.entry((node, epoch)).or_insert(role) != role {
+                    return Err(format!("I1: epoch {epoch} is promised twice"));
+                }
                 let durable_enough = durable.last() >= standing.last_zxid
                     && durable.current >= standing.current_epoch;
                 if durable_enough {
@@ -162,6 +200,16 @@ impl Checker {
             Body::AckNewLeader { zxid } => {
                 let epoch = durable.current;
                 let initial = self.initial.get(&epoch).map_or(&[][..], Vec::as_slice);
+                if epoch < disk.written.current {
+                    let written = disk.written.current;
+                    return Err(format!("I8: epoch {written} is not durable"));
+                }
+                if durable.accepted > epoch {
+                    let accepted = durable.accepted;
+                    return Err(format!(
+                        "I7: epoch {epoch} is joined after promising {accepted}"
+                    ));
+                }
                 if durable.last() < *zxid || !durable.history.starts_with(initial) {
                     return Err(format!("I8: the history of epoch {epoch} is not durable"));
                 }
@@ -192,7 +240,7 @@ impl Checker {
             )),
             Some(_) => Ok(()),
             None => Err(format!(
-                "read {request} is answered twice or was never asked"
+                "I10: read {request} is answered twice or was never asked"
             )),
         }
     }

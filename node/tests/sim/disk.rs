@@ -23,6 +23,8 @@ pub(crate) struct Record {
 /// All of a disk.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
+    /// Whose disk it is.
+    pub(crate) owner: usize,
     pub(crate) accepted: u32,
     pub(crate) current: u32,
     /// The whole history; the first `in_snapshot` of it are in a snapshot only.
@@ -131,11 +133,15 @@ impl State {
             DiskOp::Truncate { after } => {
                 let keep = self.history.partition_point(|record| record.zxid <= *after);
                 if keep < self.in_snapshot {
-                    return Err(format!("truncation to {after} reaches into the snapshot"));
+                    return Err(format!(
+                        "I6: truncation to {after} reaches into the snapshot"
+                    ));
                 }
                 self.history.truncate(keep);
                 if self.last() != *after {
-                    return Err(format!("truncation to {after}, which is not in the log"));
+                    return Err(format!(
+                        "I6: truncation to {after}, which is not in the log"
+                    ));
                 }
             }
             DiskOp::SetMeta {
@@ -143,7 +149,7 @@ impl State {
                 current_epoch,
             } => {
                 if *accepted_epoch < self.accepted || *current_epoch < self.current {
-                    return Err("an epoch goes back".to_owned());
+                    return Err("I7: an epoch goes back".to_owned());
                 }
                 (self.accepted, self.current) = (*accepted_epoch, *current_epoch);
             }
@@ -158,7 +164,7 @@ impl State {
         if self.accepted < self.current || self.accepted < self.last().epoch() {
             let (accepted, current, last) = (self.accepted, self.current, self.last());
             return Err(format!(
-                "accepted {accepted}, current {current}, log ends with {last}"
+                "I7: accepted {accepted}, current {current}, log ends with {last}"
             ));
         }
         Ok(())
@@ -167,7 +173,7 @@ impl State {
     fn append(&mut self, entry: &Entry) -> Result<(), String> {
         let (last, next) = (self.last(), entry.zxid);
         if !next.follows(last) {
-            return Err(format!("the log goes from {last} to {next}"));
+            return Err(format!("I6: the log goes from {last} to {next}"));
         }
         self.history.push(Record::of(entry)?);
         Ok(())
@@ -175,6 +181,13 @@ impl State {
 }
 
 impl Disk {
+    pub(crate) fn new(owner: usize) -> Self {
+        let mut disk = Self::default();
+        disk.durable.owner = owner;
+        disk.written.owner = owner;
+        disk
+    }
+
     /// Takes a batch.
     pub(crate) fn issue(&mut self, ticket: Ticket, ops: Vec<DiskOp>) -> Result<(), String> {
         for op in &ops {
@@ -212,10 +225,15 @@ impl Disk {
         Ok(())
     }
 
-    /// Loses what was not durable, but for a random part.
+    /// Loses what was not durable: all of it, none of it, or all behind a random point, which may
+    /// lie in the midst of an append.
     pub(crate) fn crash(&mut self, rng: &mut Rng) -> Result<(), String> {
         let ops: Vec<DiskOp> = self.pending.drain(..).flat_map(|(_, ops)| ops).collect();
-        let kept = rng.index(ops.len() + 1);
+        let kept = match rng.below(3) {
+            0 => 0,
+            1 => ops.len(),
+            _ => rng.index(ops.len() + 1),
+        };
         for op in &ops[..kept] {
             self.durable.apply(op, usize::MAX)?;
         }

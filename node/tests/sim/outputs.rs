@@ -6,8 +6,8 @@ use chaos_node::protocol::zxid::{ConnId, Sid, Ticket, Zxid};
 
 use super::checker::node_of;
 use super::disk::{Record, snapshot_records};
-use super::net::{End, Rule, id_of, latency, locate};
-use super::world::{Event, MILLI, Node, World};
+use super::net::{End, Rule, id_of, locate};
+use super::world::{DISK_QUICK, Event, MILLI, Node, World};
 
 impl World {
     pub(crate) fn execute(&mut self, node: usize, output: Output) -> Result<(), String> {
@@ -27,7 +27,7 @@ impl World {
             Output::Restore { zxid, bytes } => {
                 let records = snapshot_records(&bytes);
                 if records.last().map_or(Zxid::ZERO, |record| record.zxid) != zxid {
-                    return Err("a snapshot is not what it says".to_owned());
+                    return Err("I2: a snapshot is not what it says".to_owned());
                 }
                 if !self.checker.history.starts_with(&records) {
                     return Err("I2: a snapshot holds what was not delivered".to_owned());
@@ -35,7 +35,7 @@ impl World {
                 self.nodes[node].applied = records;
             }
             Output::SnapshotWanted => {
-                let at = self.now + self.rng.between(1, 3 * MILLI);
+                let at = self.now + self.nodes[node].chance.between(1, 3 * MILLI);
                 self.schedule(at, Event::Snapshot(end));
             }
             Output::ReadReady { request, zxid } => {
@@ -43,25 +43,30 @@ impl World {
             }
             Output::Rejected { reason, .. } => {
                 if reason == RejectReason::TooLarge {
-                    return Err("nothing here is too large".to_owned());
+                    return Err("I3: nothing here is too large".to_owned());
                 }
             }
             Output::Serving { leader, epoch } => {
                 self.checker.on_serving(epoch, &self.nodes[node].applied)?;
                 self.nodes[node].serving = Some((leader, epoch));
+                self.nodes[node].serving_since = self.now;
             }
-            Output::NotServing => self.nodes[node].serving = None,
+            Output::NotServing => {
+                self.check_available(node)?;
+                self.nodes[node].serving = None;
+            }
             Output::Trace(event) => {
                 if let TraceEvent::Active { epoch, .. } = event {
                     self.checker
                         .on_active(node, epoch, &self.nodes[node].disk)?;
                 }
-                self.log(|| format!("{node} == {event:?}"));
+                self.log(|| format!("n{} {event:?}", node + 1));
                 self.traces.push((self.now, node, event));
             }
             Output::WakeAt(at) => {
                 self.nodes[node].wake_at = at.0;
-                self.schedule(at.0.max(self.now), Event::Wake(end, at.0));
+                let due = at.0.saturating_sub(self.nodes[node].ahead);
+                self.schedule(due.max(self.now), Event::Wake(end, at.0));
             }
             Output::Fatal(text) => return Err(format!("fatal: {text}")),
         }
@@ -70,10 +75,10 @@ impl World {
 
     fn dial(&mut self, end: End, peer: Sid) {
         let to = node_of(peer);
-        let there = self.now + latency(&mut self.rng);
-        let back = there + latency(&mut self.rng);
+        let there = self.now + self.net.latency(end.node, to);
+        let back = there + self.net.latency(to, end.node);
         let cut = self.net.rule(end.node, to) == Rule::Cut;
-        if cut && self.rng.chance(500_000) {
+        if cut && self.net.chance(end.node, to, 500_000) {
             let failed = Input::DialFailed {
                 peer,
                 reason: BreakReason::Timeout,
@@ -107,11 +112,15 @@ impl World {
     }
 
     fn send(&mut self, node: usize, conn: ConnId, frame: Frame) -> Result<(), String> {
-        if let Frame::Segment(segment) = &frame {
-            let disk = &self.nodes[node].disk;
-            self.checker.on_message(&segment.message, disk)?;
-        }
         let (id, side) = locate(conn);
+        if let (Frame::Segment(segment), Some(state)) = (&frame, self.net.conns.get_mut(&id))
+            && segment.seq > state.said[side]
+        {
+            state.said[side] = segment.seq;
+            let Node { disk, boot, .. } = &self.nodes[node];
+            self.checker
+                .on_message((node, *boot), &segment.message, disk)?;
+        }
         if self
             .net
             .conns
@@ -120,7 +129,7 @@ impl World {
         {
             return Ok(());
         }
-        if let Some(at) = self.net.arrival(id, side, self.now, &mut self.rng) {
+        if let Some(at) = self.net.arrival(id, side, self.now) {
             let Some(state) = self.net.conns.get(&id) else {
                 return Ok(());
             };
@@ -143,13 +152,19 @@ impl World {
         }
         let (from, to) = (state.ends[side].node, state.ends[1 - side].node);
         if reason == BreakReason::Reset {
-            state.broken_at[side] = self.now + self.rng.below(300_000);
+            let cut = self.now + self.net.below(from, to, 300_000);
+            if let Some(state) = self.net.conns.get_mut(&conn) {
+                state.broken_at[side] = cut;
+            }
         }
+        let Some(state) = self.net.conns.get(&conn) else {
+            return;
+        };
         let last_arrival = state.last_arrival[side];
         if state.closed[0] && state.closed[1] {
             self.net.conns.remove(&conn);
-        } else if self.net.rule(from, to) != Rule::Cut || self.rng.chance(300_000) {
-            let at = (self.now + latency(&mut self.rng)).max(last_arrival + 1);
+        } else if self.net.rule(from, to) != Rule::Cut || self.net.chance(from, to, 300_000) {
+            let at = (self.now + self.net.latency(from, to)).max(last_arrival + 1);
             self.notify_broken(conn, 1 - side, reason, at);
         }
     }
@@ -177,14 +192,17 @@ impl World {
         }
         let state = &mut self.nodes[end.node];
         state.disk.issue(ticket, ops)?;
-        let worst = if self.rng.chance(30_000) {
-            self.disk_worst
+        let worst = if state.chance.chance(30_000) {
+            state.disk_worst
         } else {
-            300_000
+            DISK_QUICK
         };
-        let took = self.rng.between(60_000, worst.max(60_001));
+        let took = state.chance.between(60_000, worst.max(60_001));
         state.disk_free = state.disk_free.max(self.now) + took;
         let at = state.disk_free;
+        if took > DISK_QUICK {
+            state.harmed = state.harmed.max(at);
+        }
         self.schedule(at, Event::Written(end, ticket));
         Ok(())
     }
@@ -195,9 +213,13 @@ impl World {
         let holders = self.nodes.iter().map(holds);
         let quorum = self.nodes.len() / 2 + 1;
         self.checker.on_deliver(index, record, holders, quorum)?;
+        let outcomes_only = self.checker.outcomes_only;
         let state = &mut self.nodes[node];
-        if state.disk.durable.history.get(index) != Some(&record) {
-            return Err(format!("{} is delivered but not durable here", record.zxid));
+        if state.disk.durable.history.get(index) != Some(&record) && !outcomes_only {
+            return Err(format!(
+                "I9: {} is delivered but not durable here",
+                record.zxid
+            ));
         }
         state.applied.push(record);
         if record.origin == Sid(node as u8 + 1) && record.request >> 40 == state.boot {

@@ -7,11 +7,18 @@ pub(crate) struct Rng {
 }
 
 impl Rng {
-    pub(crate) const fn new(seed: u64) -> Self {
+    const fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    /// One of many streams of a seed: what is drawn from one does not shift the others.
+    pub(crate) const fn stream(seed: u64, label: u64) -> Self {
+        let mut mixed = Self::new(seed ^ label.wrapping_mul(0xd6e8_feb8_6659_fd93));
+        let state = mixed.next();
+        Self { state }
+    }
+
+    pub(crate) const fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

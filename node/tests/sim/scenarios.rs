@@ -1,5 +1,6 @@
 //! Particular faults, with what must come of them and how fast (in virtual time).
 
+use chaos_node::bug::Bugs;
 use chaos_node::protocol::io::TraceEvent;
 
 use super::net::Rule;
@@ -8,6 +9,7 @@ use super::world::{MILLI, Settings, World};
 const THREE: Settings = Settings {
     nodes: 3,
     keep_entries: 5000,
+    bugs: Bugs::NONE,
 };
 
 /// A cluster under light load, after its first election.
@@ -102,10 +104,10 @@ fn a_stopped_leader_is_replaced_soon_after_the_timeout() {
 fn cut(world: &mut World, node: usize, sends: bool, hears: bool) {
     for other in 0..world.nodes.len() {
         if sends {
-            world.net.set(node, other, Rule::Cut);
+            world.net.set(node, other, Rule::Cut, world.now);
         }
         if hears {
-            world.net.set(other, node, Rule::Cut);
+            world.net.set(other, node, Rule::Cut, world.now);
         }
     }
 }
@@ -131,7 +133,7 @@ fn a_third_of_the_frames_lost_for_a_minute_suspects_nobody() {
     let (mut world, leader) = steady(1, THREE).unwrap();
     for from in 0..3 {
         for to in 0..3 {
-            world.net.set(from, to, Rule::Lose(300_000));
+            world.net.set(from, to, Rule::Lose(300_000), world.now);
         }
     }
     let mut suspicions = 0;
@@ -160,7 +162,7 @@ fn a_follower_that_was_cut_off_returns_without_a_new_election() {
             run_loaded(&mut world, 2000 * MILLI).unwrap();
             assert_eq!(world.nodes[victim].serving, None);
             assert_eq!(world.nodes[leader].serving, epoch);
-            world.net.heal();
+            world.net.heal(world.now);
             run_loaded(&mut world, 600 * MILLI).unwrap();
             for node in 0..3 {
                 assert_eq!(world.nodes[node].serving, epoch, "seed {seed}, node {node}");
@@ -187,7 +189,7 @@ fn an_idle_node_that_was_cut_off_disturbs_nobody_with_its_equal_history() {
             for _ in 0..3 {
                 cut(&mut world, victim, sends, hears);
                 world.run_for(500 * MILLI).unwrap();
-                world.net.heal();
+                world.net.heal(world.now);
                 world.run_for(600 * MILLI).unwrap();
             }
             for node in 0..3 {
@@ -247,6 +249,7 @@ fn a_cluster_starts_within_a_tenth_of_a_second() {
                 Settings {
                     nodes,
                     keep_entries: 5000,
+                    bugs: Bugs::NONE,
                 },
             )
             .unwrap();
@@ -266,6 +269,7 @@ fn a_follower_too_far_behind_gets_a_snapshot() {
     let settings = Settings {
         nodes: 3,
         keep_entries: 10,
+        bugs: Bugs::NONE,
     };
     let (mut world, leader) = steady(5, settings).unwrap();
     let victim = (leader + 1) % 3;

@@ -1,30 +1,24 @@
-//! Random runs: a while of load and faults, then peace, in which the cluster must recover.
+//! Random schedules: a while of load and faults. All of a schedule follows from its seed.
+//!
+//! Half of the faults come alone, half in *patterns*: short sequences that bring several faults
+//! together where protocols break, such as a crash of the leader with entries that only it has,
+//! followed by the return of a node with an old log.
 
-use std::collections::BTreeMap;
+use chaos_node::bug::Bugs;
 
-use chaos_node::protocol::io::{Phase, TraceEvent};
-
+use super::action::{Action, Point, Step, Strike, Trap, Way, Who, Word};
 use super::net::Rule;
 use super::rng::Rng;
-use super::world::{MILLI, Settings, World};
+use super::world::{MILLI, Settings};
 
-/// What came of a run.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) delivered: usize,
-    pub(crate) acknowledged: u64,
-    /// How often the nodes said what of themselves.
-    pub(crate) coverage: BTreeMap<String, u64>,
-    pub(crate) digest: Option<u64>,
-    pub(crate) error: Option<String>,
-    pub(crate) tail: Vec<String>,
-}
-
-/// What is watched during a run.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Watch {
-    pub(crate) digest: bool,
-    pub(crate) tail: bool,
+/// What a seed stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct Schedule {
+    pub(crate) seed: u64,
+    /// From which all chance follows that is not in the steps: how long messages and disks take.
+    pub(crate) chance: u64,
+    pub(crate) settings: Settings,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// Which faults a run may have.
@@ -36,240 +30,448 @@ struct Menu {
     slow_disks: bool,
 }
 
-/// Runs the schedule of `seed`.
-pub(crate) fn run_seed(seed: u64, watch: Watch) -> Outcome {
-    let mut rng = Rng::new(seed ^ 0x5eed);
-    let settings = Settings {
-        nodes: if rng.chance(700_000) { 3 } else { 5 },
-        keep_entries: [0, 3, 20, 5000][rng.index(4)],
-    };
-    let mut world = match World::new(seed, settings) {
-        Ok(world) => world,
-        Err(error) => {
-            return Outcome {
-                delivered: 0,
-                acknowledged: 0,
-                coverage: BTreeMap::new(),
-                digest: None,
-                error: Some(error),
-                tail: Vec::new(),
-            };
-        }
-    };
-    world.digest = watch.digest.then_some(0);
-    world.tail = watch.tail.then(Default::default);
-    let menu = Menu {
-        crashes: rng.chance(800_000),
-        links: rng.chance(700_000),
-        pauses: rng.chance(400_000),
-        slow_disks: rng.chance(300_000),
-    };
-    let error = storm(&mut world, &mut rng, menu)
-        .and_then(|()| peace(&mut world))
-        .err();
-    Outcome {
-        delivered: world.checker.history.len(),
-        acknowledged: world.acknowledged,
-        coverage: coverage(&world),
-        digest: world.digest,
-        error,
-        tail: world.tail.map(Vec::from).unwrap_or_default(),
-    }
+/// Writes the steps of a schedule down.
+struct Author {
+    rng: Rng,
+    nodes: usize,
+    menu: Menu,
+    /// The longest pause between two steps of the load.
+    pace: u64,
+    now: u64,
+    steps: Vec<Step>,
 }
 
-/// Which events and reasons occurred.
-fn coverage(world: &World) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for (.., event) in &world.traces {
-        let name = match event {
-            TraceEvent::Looking { reason } => format!("looking {reason}"),
-            TraceEvent::Suspect { channel, .. } => format!("suspect {channel}"),
-            TraceEvent::Evict { reason, .. } => format!("evict {reason}"),
-            TraceEvent::StepDown { reason, .. } => format!("step_down {reason}"),
-            TraceEvent::Synced { mode, .. } => format!("synced {}", mode.word()),
-            TraceEvent::Rejoin { .. } => "rejoin".to_owned(),
-            TraceEvent::Stalled { .. } => "stalled".to_owned(),
-            TraceEvent::Active { .. } => "active".to_owned(),
-            TraceEvent::Candidate { .. } => "candidate".to_owned(),
-            TraceEvent::Elected { .. } => "elected".to_owned(),
-            TraceEvent::EpochAgreed { .. } => "epoch_agreed".to_owned(),
-            TraceEvent::Boot { .. }
-            | TraceEvent::Trust { .. }
-            | TraceEvent::SyncStart { .. }
-            | TraceEvent::Following { .. } => continue,
+impl Schedule {
+    /// The schedule of a seed.
+    pub(crate) fn of(seed: u64, bugs: Bugs) -> Self {
+        let mut rng = Rng::stream(seed, 0x5eed);
+        let settings = Settings {
+            nodes: if rng.chance(700_000) { 3 } else { 5 },
+            keep_entries: [0, 3, 20, 5000][rng.index(4)],
+            bugs,
         };
-        *counts.entry(name).or_insert(0) += 1;
+        let menu = Menu {
+            crashes: rng.chance(800_000),
+            links: rng.chance(700_000),
+            pauses: rng.chance(400_000),
+            slow_disks: rng.chance(300_000),
+        };
+        let mut author = Author {
+            pace: rng.between(1, 12) * MILLI,
+            now: rng.between(0, 120) * MILLI,
+            nodes: settings.nodes,
+            menu,
+            rng,
+            steps: Vec::new(),
+        };
+        author.write();
+        let mut steps = author.steps;
+        steps.sort_by_key(|step| step.at);
+        Self {
+            seed,
+            chance: seed,
+            settings,
+            steps,
+        }
     }
-    counts
 }
 
-/// Load and faults.
-fn storm(world: &mut World, rng: &mut Rng, menu: Menu) -> Result<(), String> {
-    world.run_for(rng.between(5, 120) * MILLI)?;
-    if menu.crashes {
-        world.crash_odds = [0, 200, 1000, 3000][rng.index(4)];
-    }
-    if rng.chance(300_000) {
-        world.net.slowness = rng.between(1, 30) * MILLI;
-    }
-    if menu.slow_disks {
-        world.disk_worst = rng.between(2, 700) * MILLI;
-    }
-    let until = world.now + rng.between(300, 1500) * MILLI;
-    let pace = rng.between(1, 12) * MILLI;
-    let mut next_fault = world.now + rng.between(10, 100) * MILLI;
-    while world.now < until {
-        let node = rng.index(world.nodes.len());
-        for _ in 0..rng.below(4) {
-            world.write(node)?;
-        }
-        if rng.chance(300_000) {
-            world.read(rng.index(world.nodes.len()))?;
-        }
-        if rng.chance(30_000) {
-            world.compact(rng.index(world.nodes.len()))?;
-        }
-        if world.now >= next_fault {
-            fault(world, rng, menu)?;
-            // Often in quick succession: protocols break when faults meet.
-            let worst = if rng.chance(500_000) { 15 } else { 200 };
-            next_fault = world.now + rng.between(1, worst) * MILLI;
-        }
-        world.run_for(rng.between(1, pace))?;
-    }
-    Ok(())
-}
-
-fn fault(world: &mut World, rng: &mut Rng, menu: Menu) -> Result<(), String> {
-    let count = world.nodes.len();
-    let some = rng.index(count);
-    // The leader is where faults matter most.
-    let victim = world
-        .leader()
-        .filter(|_| rng.chance(400_000))
-        .unwrap_or(some);
-    match rng.below(16) {
-        0..=1 if menu.crashes => world.crash(victim)?,
-        2 if menu.crashes => {
-            // A quorum, or all of them, at once.
-            for node in 0..rng.between(world.quorum() as u64, count as u64) as usize {
-                world.crash((victim + node) % count)?;
+impl Author {
+    fn write(&mut self) {
+        if self.rng.chance(300_000) {
+            let longest = self.rng.between(1, 30) * MILLI;
+            self.add(0, Action::Slow(longest));
+            if self.rng.chance(500_000) {
+                let calm = self.rng.between(100, 800) * MILLI;
+                self.add(calm, Action::Slow(0));
             }
         }
-        3..=5 => world.start(some)?,
-        6 => {
-            for node in 0..count {
-                world.start(node)?;
+        if self.menu.slow_disks {
+            for node in 0..self.nodes {
+                let worst = self.rng.between(2, 700) * MILLI;
+                self.add(0, Action::SlowDisk(Who::Node(node), worst));
             }
         }
-        7 if menu.pauses => world.pause(victim),
-        8..=9 => world.resume(some)?,
-        10 if menu.links => {
-            let other = rng.index(count);
-            let rule = link_rule(rng);
-            world.net.set(victim, other, rule);
-            if rng.chance(500_000) {
-                world.net.set(other, victim, rule);
-            }
-        }
-        11 if menu.links => isolate(world, rng, victim),
-        12 if menu.links => {
-            for from in 0..count {
-                for to in 0..count {
-                    world.net.set(from, to, Rule::Lose(300_000));
+        let until = self.now + self.rng.between(300, 1500) * MILLI;
+        let mut next_fault = self.now + self.rng.between(1, 100) * MILLI;
+        while self.now < until {
+            self.load();
+            if self.now >= next_fault {
+                if self.rng.chance(200_000) {
+                    self.pattern();
+                } else {
+                    self.fault();
                 }
+                // Often in quick succession: protocols break when faults meet.
+                let worst = [5, 15, 60, 200][self.rng.index(4)];
+                next_fault = self.now + self.rng.between(1, worst) * MILLI;
+            }
+            self.now += self.rng.between(1, self.pace);
+        }
+    }
+
+    /// Something to do for the cluster.
+    fn load(&mut self) {
+        let (writes, node) = (self.rng.below(4), self.any());
+        if writes > 0 {
+            self.add(0, Action::Write(node, writes));
+        }
+        if self.rng.chance(300_000) {
+            let node = self.any();
+            self.add(0, Action::Read(node));
+        }
+        if self.rng.chance(30_000) {
+            let node = self.any();
+            self.add(0, Action::Compact(node));
+        }
+    }
+
+    fn fault(&mut self) {
+        let (victim, some) = (self.victim(), self.any());
+        let Menu {
+            crashes,
+            links,
+            pauses,
+            slow_disks,
+        } = self.menu;
+        let action = match self.rng.below(22) {
+            0..=1 if crashes => Action::Crash(victim),
+            2 if crashes => {
+                let all = self.nodes as u64;
+                Action::CrashSome(victim, self.rng.between(all / 2 + 1, all) as usize)
+            }
+            3..=5 if crashes => Action::Trap(victim, self.trap()),
+            6..=8 => Action::Start(some),
+            9 => Action::StartAll,
+            10 if pauses => Action::Pause(victim),
+            11 => Action::Resume(some),
+            12 => Action::ResumeAll,
+            13 if pauses => Action::Leap(victim, self.rng.between(10, 3000) * MILLI),
+            14 if links => {
+                let rule = self.rule();
+                Action::Link(victim, some, rule, self.rng.chance(500_000))
+            }
+            15 if links => Action::Isolate(victim, self.way()),
+            16 if links => Action::Weather(Rule::Lose(300_000)),
+            17..=18 => Action::Heal,
+            19 if links => Action::Break(victim, some),
+            20 if links => Action::Ghost(some, victim),
+            21 if slow_disks => Action::StickDisk(victim, self.rng.between(1, 900) * MILLI),
+            _ => return,
+        };
+        self.add(0, action);
+    }
+
+    fn pattern(&mut self) {
+        let Menu {
+            crashes,
+            links,
+            pauses,
+            ..
+        } = self.menu;
+        match self.rng.below(10) {
+            0 if crashes && links => self.tail_of_a_leader(),
+            1 if crashes => self.old_log_returns(),
+            2 if crashes => self.power_cut(),
+            3 if crashes => self.crash_in_sync(),
+            4 if links => self.churn(),
+            5 if links => self.outsider(),
+            6 if pauses => self.sleeping_leader(),
+            7 if links => self.deaf_leader(),
+            8..=9 if crashes => self.slow_sync(),
+            _ => self.fault(),
+        }
+    }
+
+    /// A leader proposes what nobody else gets, ends, and comes back later.
+    fn tail_of_a_leader(&mut self) {
+        let leader = self.leader();
+        let way = self.way();
+        self.add(0, Action::Isolate(leader, way));
+        let count = self.rng.between(1, 5);
+        self.later(3);
+        self.add(0, Action::Write(leader, count));
+        self.later(4);
+        self.add(0, Action::Crash(leader));
+        self.later(2);
+        self.add(0, Action::Heal);
+        self.later(250);
+        self.add(0, Action::StartAll);
+    }
+
+    /// A node misses a while; when it returns, those who know better are gone.
+    fn old_log_returns(&mut self) {
+        let node = self.rng.index(self.nodes);
+        self.add(0, Action::Crash(Who::Node(node)));
+        for _ in 0..self.rng.between(1, 4) {
+            self.later(40);
+            self.load();
+        }
+        let quorum = self.nodes / 2 + 1;
+        let others = Who::Node((node + 1) % self.nodes);
+        let gone = self.rng.between(1, quorum as u64) as usize;
+        self.add(0, Action::CrashSome(others, gone));
+        self.later(5);
+        self.add(0, Action::Start(Who::Node(node)));
+        for _ in 0..2 {
+            self.later(20);
+            let some = self.any();
+            self.add(0, Action::Start(some));
+        }
+        self.later(100);
+        self.add(0, Action::StartAll);
+    }
+
+    /// All nodes end at once and return one by one.
+    fn power_cut(&mut self) {
+        let count = self.rng.between(1, 6);
+        let victim = self.victim();
+        self.add(0, Action::Write(victim, count));
+        self.now += self.rng.below(MILLI);
+        self.add(0, Action::CrashSome(Who::Node(0), self.nodes));
+        for _ in 0..self.nodes {
+            self.later(30);
+            let some = self.any();
+            self.add(0, Action::Start(some));
+        }
+        self.later(60);
+        self.add(0, Action::StartAll);
+    }
+
+    /// A node returns and ends in the midst of being brought up to date, perhaps with others.
+    fn crash_in_sync(&mut self) {
+        let node = Who::Follower(self.rng.index(self.nodes));
+        self.add(0, Action::Crash(node));
+        for _ in 0..self.rng.between(1, 4) {
+            self.later(30);
+            self.load();
+        }
+        self.add(0, Action::Start(node));
+        let word = [
+            Word::AckEpoch,
+            Word::AckNewLeader,
+            Word::AckNewLeader,
+            Word::Ack,
+        ];
+        let trap = Trap {
+            point: if self.rng.chance(400_000) {
+                self.disk_point()
+            } else {
+                Point::Say(word[self.rng.index(4)])
+            },
+            nth: self.rng.between(1, 3),
+            after: self.rng.chance(500_000),
+            strike: self.strike(),
+        };
+        self.add(0, Action::Trap(node, trap));
+        self.later(10);
+        self.load();
+        self.later(60);
+        let some = self.any();
+        self.add(0, Action::Start(some));
+        self.later(30);
+        self.add(0, Action::StartAll);
+    }
+
+    /// A disk is slow while its node is brought up to date; then the power fails, and those who
+    /// know better return late.
+    fn slow_sync(&mut self) {
+        let node = self.rng.index(self.nodes);
+        let (follower, leader) = (Who::Follower(node), self.leader());
+        if self.rng.chance(500_000) {
+            self.add(0, Action::Crash(follower));
+        }
+        for _ in 0..self.rng.between(1, 3) {
+            self.later(20);
+            self.load();
+        }
+        if self.rng.chance(500_000) {
+            // What it proposes from now on is its own alone.
+            self.add(0, Action::Isolate(leader, Way::Both));
+            let count = self.rng.between(1, 3);
+            self.add(0, Action::Write(leader, count));
+            self.later(3);
+            self.add(0, Action::CrashSome(Who::Node(0), self.nodes));
+            self.add(0, Action::Heal);
+            self.later(5);
+            self.add(0, Action::Start(leader));
+        }
+        let length = self.rng.between(1, 40) * MILLI;
+        self.add(0, Action::Start(follower));
+        self.add(0, Action::StickDisk(follower, length));
+        self.later(length / MILLI + 10);
+        if self.rng.chance(500_000) {
+            self.load();
+            self.later(4);
+        }
+        self.add(0, Action::CrashSome(Who::Node(0), self.nodes));
+        self.later(20);
+        for offset in 0..self.nodes.div_ceil(2) {
+            let some = (node + offset) % self.nodes;
+            self.add(0, Action::Start(Who::Node(some)));
+        }
+        self.later(150);
+        self.add(0, Action::StartAll);
+    }
+
+    /// Links among the nodes come and go for a while: elections run into each other.
+    fn churn(&mut self) {
+        for _ in 0..self.rng.between(3, 12) {
+            let (one, two) = (self.any(), self.any());
+            let action = match self.rng.below(4) {
+                0 => Action::Break(one, two),
+                1 => Action::Heal,
+                2 => Action::Ghost(one, two),
+                _ => Action::Link(one, two, Rule::Cut, true),
+            };
+            self.add(0, action);
+            self.later(12);
+        }
+        if self.rng.chance(500_000) {
+            self.add(0, Action::Heal);
+        }
+    }
+
+    /// One follower loses its leader alone, again and again, while all others are well.
+    fn outsider(&mut self) {
+        self.add(0, Action::ResumeAll);
+        self.add(0, Action::StartAll);
+        self.add(0, Action::Heal);
+        self.add(0, Action::Slow(0));
+        self.now += self.rng.between(900, 1300) * MILLI;
+        let node = Who::Follower(self.rng.index(self.nodes));
+        let leader = self.leader();
+        for _ in 0..self.rng.between(1, 3) {
+            match self.rng.below(3) {
+                0 => self.add(0, Action::Link(node, leader, Rule::Cut, true)),
+                1 => self.add(0, Action::Isolate(node, Way::Both)),
+                _ => self.add(0, Action::Crash(node)),
+            }
+            self.now += self.rng.between(100, 500) * MILLI;
+            self.add(0, Action::Heal);
+            self.add(0, Action::Start(node));
+            self.later(100);
+        }
+    }
+
+    /// A leader stops, others go on without it, and a client asks it when it runs again.
+    fn sleeping_leader(&mut self) {
+        let node = self.rng.index(self.nodes);
+        self.add(0, Action::Pause(Who::Leader(node)));
+        for _ in 0..self.rng.between(3, 8) {
+            self.later(80);
+            let (some, count) = (self.any(), self.rng.between(1, 3));
+            self.add(0, Action::Write(some, count));
+        }
+        // By now another one leads, so ask all.
+        for node in 0..self.nodes {
+            self.add(0, Action::Read(Who::Node(node)));
+        }
+        self.later(10);
+        self.add(0, Action::ResumeAll);
+        self.later(1);
+        for node in 0..self.nodes {
+            self.add(0, Action::Read(Who::Node(node)));
+        }
+    }
+
+    /// A leader that hears nobody, or is not heard, is asked while another takes over.
+    fn deaf_leader(&mut self) {
+        let (leader, way) = (self.leader(), self.way());
+        self.add(0, Action::Isolate(leader, way));
+        for _ in 0..self.rng.between(6, 20) {
+            self.later(20);
+            for node in 0..self.nodes {
+                self.add(0, Action::Write(Who::Node(node), 1));
+                self.add(0, Action::Read(Who::Node(node)));
             }
         }
-        13..=14 => world.net.heal(),
-        _ if menu.links => world.break_connection(),
-        _ => {}
+        self.add(0, Action::Heal);
     }
-    Ok(())
-}
 
-fn link_rule(rng: &mut Rng) -> Rule {
-    match rng.below(4) {
-        0 => Rule::Lose(rng.between(50_000, 600_000)),
-        1 => Rule::Delay(rng.between(1, 150) * MILLI),
-        _ => Rule::Cut,
-    }
-}
-
-/// Cuts a node off: both ways, or what it sends, or what it hears.
-fn isolate(world: &mut World, rng: &mut Rng, node: usize) {
-    let way = rng.below(3);
-    for other in 0..world.nodes.len() {
-        if way != 1 {
-            world.net.set(node, other, Rule::Cut);
-        }
-        if way != 2 {
-            world.net.set(other, node, Rule::Cut);
-        }
-    }
-}
-
-/// All faults end: within a second there is one leader whom all follow, and writes arrive
-/// everywhere.
-fn peace(world: &mut World) -> Result<(), String> {
-    world.crash_odds = 0;
-    world.disk_worst = 300_000;
-    world.net.slowness = 0;
-    world.net.heal();
-    for node in 0..world.nodes.len() {
-        world.resume(node)?;
-        world.start(node)?;
-    }
-    world.log(|| "peace".to_owned());
-    // Disks may still be busy with what was issued before, and the longest silence of a delayed
-    // link is not over.
-    world.run_for(world.backlog())?;
-    world.run_for(1000 * MILLI)?;
-    agreed(world)?;
-    for node in 0..world.nodes.len() {
-        world.write(node)?;
-        world.read(node)?;
-    }
-    world.run_for(300 * MILLI)?;
-    agreed(world)?;
-    let longest = world.checker.history.len();
-    for (node, state) in world.nodes.iter().enumerate() {
-        if state.applied.len() != longest {
-            let has = state.applied.len();
-            return Err(format!(
-                "liveness: node {node} has applied {has} of {longest}"
-            ));
-        }
-    }
-    let writes = world.checker.history.iter().rev().take(world.nodes.len());
-    let mut origins: Vec<u8> = writes.map(|record| record.origin.0).collect();
-    origins.sort_unstable();
-    origins.dedup();
-    if origins.len() != world.nodes.len() {
-        return Err("liveness: the last writes of all nodes are not all there".to_owned());
-    }
-    Ok(())
-}
-
-fn agreed(world: &World) -> Result<(), String> {
-    let leader = world.leader().ok_or("liveness: no leader serves")?;
-    let serving = world.nodes[leader].serving;
-    for (node, state) in world.nodes.iter().enumerate() {
-        let status = state.core.as_ref().map(chaos_node::protocol::Core::status);
-        if state.serving != serving {
-            return Err(format!(
-                "liveness: node {node} does not serve under {leader}: {status:?}"
-            ));
-        }
-        let expected = if node == leader {
-            Phase::Leading
-        } else {
-            Phase::Following
+    fn trap(&mut self) -> Trap {
+        const WORDS: [Word; 10] = [
+            Word::NewEpoch,
+            Word::AckEpoch,
+            Word::Truncate,
+            Word::SyncEntries,
+            Word::NewLeader,
+            Word::AckNewLeader,
+            Word::UpToDate,
+            Word::Proposal,
+            Word::Ack,
+            Word::Commit,
+        ];
+        let point = match self.rng.below(4) {
+            0 => Point::Output,
+            1 => self.disk_point(),
+            _ => Point::Say(WORDS[self.rng.index(WORDS.len())]),
         };
-        if status.as_ref().map(|status| status.phase) != Some(expected) {
-            return Err(format!(
-                "liveness: node {node} is not {expected:?}: {status:?}"
-            ));
+        let worst = [1, 4, 30][self.rng.index(3)];
+        Trap {
+            point,
+            nth: self.rng.between(1, worst),
+            after: self.rng.chance(500_000),
+            strike: self.strike(),
         }
     }
-    Ok(())
+
+    fn disk_point(&mut self) -> Point {
+        if self.rng.chance(500_000) {
+            Point::Issue
+        } else {
+            Point::Written
+        }
+    }
+
+    fn strike(&mut self) -> Strike {
+        match self.rng.below(6) {
+            0 => Strike::PowerCut,
+            1 => Strike::CrashLeader,
+            2 if self.menu.links => Strike::Isolate,
+            _ => Strike::Crash,
+        }
+    }
+
+    fn rule(&mut self) -> Rule {
+        match self.rng.below(4) {
+            0 => Rule::Lose(self.rng.between(50_000, 600_000)),
+            1 => Rule::Delay(self.rng.between(1, 150) * MILLI),
+            _ => Rule::Cut,
+        }
+    }
+
+    fn way(&mut self) -> Way {
+        [Way::Both, Way::Sends, Way::Hears][self.rng.index(3)]
+    }
+
+    fn any(&mut self) -> Who {
+        Who::Node(self.rng.index(self.nodes))
+    }
+
+    fn leader(&mut self) -> Who {
+        Who::Leader(self.rng.index(self.nodes))
+    }
+
+    /// The leader is where faults matter most.
+    fn victim(&mut self) -> Who {
+        let node = self.rng.index(self.nodes);
+        if self.rng.chance(400_000) {
+            Who::Leader(node)
+        } else {
+            Who::Node(node)
+        }
+    }
+
+    /// Lets up to so many milliseconds pass.
+    fn later(&mut self, millis: u64) {
+        self.now += self.rng.below(millis * MILLI);
+    }
+
+    fn add(&mut self, delay: u64, action: Action) {
+        self.steps.push(Step {
+            at: self.now + delay,
+            action,
+        });
+    }
 }

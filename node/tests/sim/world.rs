@@ -4,19 +4,22 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fmt::Write;
 
+use chaos_node::bug::Bugs;
 use chaos_node::protocol::Core;
 use chaos_node::protocol::io::{BreakReason, CoreConfig, Input, Output, Timing, TraceEvent};
 use chaos_node::protocol::zxid::{Nanos, Sid, Ticket, Zxid};
 
+use super::action::Trap;
 use super::checker::{Checker, node_of};
 use super::disk::{Disk, Record, payload_of, snapshot_bytes};
-use super::net::{End, Net, latency, locate};
+use super::faults::point_of;
+use super::net::{End, Net, locate};
 use super::rng::Rng;
 
 pub(crate) const MILLI: u64 = 1_000_000;
 
 /// How many lines of what happened are kept for a failure.
-const TAIL: usize = 400;
+const TAIL: usize = 60;
 
 /// What will happen to a node.
 #[derive(Debug)]
@@ -53,7 +56,7 @@ impl Ord for Due {
 }
 
 /// One simulated process and its disk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) core: Option<Core>,
     pub(crate) boot: u64,
@@ -66,32 +69,43 @@ pub(crate) struct Node {
     pub(crate) wake_at: u64,
     /// When the disk has finished what was issued.
     pub(crate) disk_free: u64,
-    inbox: VecDeque<Input>,
-    tick_owed: bool,
+    /// The longest that the disk takes, in nanoseconds.
+    pub(crate) disk_worst: u64,
+    /// How far its clock is ahead.
+    pub(crate) ahead: u64,
+    /// When it was last harmed itself, or will have been.
+    pub(crate) harmed: u64,
+    pub(crate) serving_since: u64,
+    pub(crate) trap: Option<Trap>,
+    /// Its own source of chance.
+    pub(crate) chance: Rng,
+    pub(crate) inbox: VecDeque<Input>,
+    pub(crate) tick_owed: bool,
     requests: u64,
 }
+
+/// How long an undisturbed disk takes at most.
+pub(crate) const DISK_QUICK: u64 = 300_000;
 
 /// What a run wants of its cluster.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
     pub(crate) nodes: usize,
     pub(crate) keep_entries: usize,
+    pub(crate) bugs: Bugs,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) now: u64,
-    pub(crate) rng: Rng,
     pub(crate) nodes: Vec<Node>,
     pub(crate) net: Net,
     pub(crate) checker: Checker,
     /// All that the nodes said of themselves.
     pub(crate) traces: Vec<(u64, usize, TraceEvent)>,
-    /// So many of a million steps crash their node at some output.
-    pub(crate) crash_odds: u64,
-    /// The longest that a disk takes, in nanoseconds.
-    pub(crate) disk_worst: u64,
+    /// How many inputs the nodes have taken: each led to a state that was checked.
+    pub(crate) steps: u64,
     /// Outputs are digested, for comparing two runs.
     pub(crate) digest: Option<u64>,
     /// What happened lately, if recorded.
@@ -99,30 +113,49 @@ pub(crate) struct World {
     pub(crate) acknowledged: u64,
     queue: BinaryHeap<Reverse<Due>>,
     order: u64,
-    keep_entries: usize,
+    settings: Settings,
+}
+
+impl Node {
+    fn new(seed: u64, node: usize) -> Self {
+        Self {
+            core: None,
+            boot: 0,
+            paused: false,
+            disk: Disk::new(node),
+            applied: Vec::new(),
+            serving: None,
+            wake_at: 0,
+            disk_free: 0,
+            disk_worst: DISK_QUICK,
+            ahead: 0,
+            harmed: 0,
+            serving_since: 0,
+            trap: None,
+            chance: Rng::stream(seed, node as u64),
+            inbox: VecDeque::new(),
+            tick_owed: false,
+            requests: 0,
+        }
+    }
 }
 
 impl World {
     pub(crate) fn new(seed: u64, settings: Settings) -> Result<Self, String> {
-        let Settings {
-            nodes,
-            keep_entries,
-        } = settings;
+        let nodes = settings.nodes;
         let mut world = Self {
             now: 1_000 * MILLI,
-            rng: Rng::new(seed),
-            nodes: (0..nodes).map(|_| Node::default()).collect(),
-            net: Net::new(nodes),
+            nodes: (0..nodes).map(|node| Node::new(seed, node)).collect(),
+            net: Net::new(seed, nodes),
             checker: Checker::default(),
             traces: Vec::new(),
-            crash_odds: 0,
-            disk_worst: 300_000,
+            steps: 0,
             digest: None,
             tail: None,
             acknowledged: 0,
             queue: BinaryHeap::new(),
             order: 0,
-            keep_entries,
+            settings,
         };
         for node in 0..nodes {
             world.start(node)?;
@@ -165,93 +198,23 @@ impl World {
         let config = CoreConfig {
             me: Sid(node as u8 + 1),
             voters,
-            seed: self.rng.next(),
+            seed: self.nodes[node].chance.next(),
             timing: Timing::default(),
-            keep_entries: self.keep_entries,
+            keep_entries: self.settings.keep_entries,
+            bugs: self.settings.bugs,
         };
         let state = &mut self.nodes[node];
         state.boot += 1;
         let boot = state.disk.durable.boot();
         state.applied = state.disk.durable.history[..state.disk.durable.in_snapshot].to_vec();
-        let core = Core::new(config, boot, Nanos(self.now)).map_err(|e| format!("boot: {e}"))?;
+        let core = Core::new(config, boot, Nanos(self.now + state.ahead))
+            .map_err(|e| format!("boot: {e}"))?;
         state.core = Some(core);
         state.disk_free = self.now;
         state.wake_at = 0;
-        self.log(|| format!("start {node}"));
+        state.harmed = self.now;
+        self.log(|| format!("n{} starts", node + 1));
         self.feed(node, Input::Tick)
-    }
-
-    /// Ends a node without warning.
-    pub(crate) fn crash(&mut self, node: usize) -> Result<(), String> {
-        if self.nodes[node].core.take().is_none() {
-            return Ok(());
-        }
-        self.log(|| format!("crash {node}"));
-        let state = &mut self.nodes[node];
-        state.disk.crash(&mut self.rng)?;
-        state.serving = None;
-        state.paused = false;
-        state.inbox.clear();
-        state.tick_owed = false;
-        let boot = state.boot;
-        let dead = End { node, boot };
-        let open: Vec<(u64, usize)> = self
-            .net
-            .conns
-            .iter()
-            .flat_map(|(&conn, state)| {
-                (0..2)
-                    .filter(|&end| state.ends[end] == dead)
-                    .map(move |end| (conn, end))
-            })
-            .collect();
-        for (conn, end) in open {
-            self.hang_up(conn, end, BreakReason::Eof);
-        }
-        Ok(())
-    }
-
-    /// Stops a node without its noticing.
-    pub(crate) fn pause(&mut self, node: usize) {
-        self.nodes[node].paused = self.nodes[node].core.is_some();
-        self.log(|| format!("pause {node}"));
-    }
-
-    /// Lets a stopped node run on: first what came in meanwhile, then the clock.
-    pub(crate) fn resume(&mut self, node: usize) -> Result<(), String> {
-        if !std::mem::take(&mut self.nodes[node].paused) {
-            return Ok(());
-        }
-        self.log(|| format!("resume {node}"));
-        while let Some(input) = self.nodes[node].inbox.pop_front() {
-            self.feed(node, input)?;
-        }
-        if std::mem::take(&mut self.nodes[node].tick_owed) {
-            self.feed(node, Input::Tick)?;
-        }
-        Ok(())
-    }
-
-    /// Breaks a random connection; what is under way is partly lost.
-    pub(crate) fn break_connection(&mut self) {
-        if self.net.conns.is_empty() {
-            return;
-        }
-        let nth = self.rng.index(self.net.conns.len());
-        let Some(conn) = self.net.conns.keys().nth(nth).copied() else {
-            return;
-        };
-        self.log(|| format!("break connection {conn}"));
-        for end in 0..2 {
-            let cut = self.now + self.rng.below(200_000);
-            if let Some(state) = self.net.conns.get_mut(&conn) {
-                state.broken_at[end] = state.broken_at[end].min(cut);
-            }
-        }
-        for end in 0..2 {
-            let at = self.now + self.rng.below(400_000);
-            self.notify_broken(conn, end, BreakReason::Reset, at);
-        }
     }
 
     /// A client writes at `node`.
@@ -263,7 +226,7 @@ impl World {
 
     /// A client begins a linearizable read at `node`.
     pub(crate) fn read(&mut self, node: usize) -> Result<(), String> {
-        if self.nodes[node].paused || self.nodes[node].core.is_none() {
+        if self.nodes[node].core.is_none() {
             return Ok(());
         }
         let request = self.next_request(node);
@@ -300,12 +263,6 @@ impl World {
             })
             .max()
             .map(|(_, node)| node)
-    }
-
-    /// Makes a disk finish nothing for `length` nanoseconds.
-    pub(crate) fn stick_disk(&mut self, node: usize, length: u64) {
-        let state = &mut self.nodes[node];
-        state.disk_free = state.disk_free.max(self.now) + length;
     }
 
     /// For how long the busiest disk has still to write.
@@ -352,7 +309,9 @@ impl World {
                 } else if let Input::Frame { conn, .. } = input {
                     // Nobody has this connection any more: its host says so.
                     let (conn, side) = locate(conn);
-                    let at = self.now + latency(&mut self.rng);
+                    let there = self.net.conns.get(&conn).map(|state| state.ends[1 - side]);
+                    let Some(there) = there else { return Ok(()) };
+                    let at = self.now + self.net.latency(end.node, there.node);
                     self.notify_broken(conn, 1 - side, BreakReason::Reset, at);
                 }
             }
@@ -371,29 +330,21 @@ impl World {
                     let applied = &self.nodes[end.node].applied;
                     let zxid = applied.last().map_or(Zxid::ZERO, |record| record.zxid);
                     let bytes = snapshot_bytes(applied);
-                    self.feed(end.node, Input::Snapshot { zxid, bytes })?;
+                    self.feed(
+                        end.node,
+                        Input::Snapshot {
+                            zxid,
+                            bytes: bytes[..].into(),
+                        },
+                    )?;
                 }
             }
         }
         Ok(())
     }
 
-    /// A batch is on the disk. Sometimes only a later one is reported, which covers it.
-    fn written(&mut self, end: End, ticket: Ticket) -> Result<(), String> {
-        let disk = &mut self.nodes[end.node].disk;
-        let before = disk.rewrites(ticket).then(|| disk.durable.history.clone());
-        disk.finish(ticket)?;
-        if let Some(before) = before {
-            self.checker.on_rewrite(&before, &disk.durable.history)?;
-        }
-        if disk.pending.is_empty() || self.rng.chance(700_000) {
-            self.feed(end.node, Input::DiskDone { ticket })?;
-        }
-        Ok(())
-    }
-
     /// Gives a node an input, or keeps it while the node is stopped.
-    fn feed(&mut self, node: usize, input: Input) -> Result<(), String> {
+    pub(crate) fn feed(&mut self, node: usize, input: Input) -> Result<(), String> {
         let state = &mut self.nodes[node];
         if state.paused {
             if matches!(input, Input::Tick) {
@@ -407,35 +358,32 @@ impl World {
             return Ok(());
         };
         let mut out = Vec::new();
-        let line = self.tail.is_some().then(|| format!("{node} <- {input:?}"));
-        core.step(Nanos(self.now), input, &mut out);
+        self.steps += 1;
+        core.step(Nanos(self.now + state.ahead), input, &mut out);
         let status = core.status();
         if status.delivered > status.committed {
             return Err(format!(
-                "{node} has delivered more than is committed: {status:?}"
+                "I9: {node} has delivered more than is committed: {status:?}"
             ));
         }
-        if let Some(line) = line {
-            self.log(|| line);
-        }
-        let crash_after = if self.crash_odds > 0 && self.rng.chance(self.crash_odds) {
-            self.rng.index(out.len() + 1)
-        } else {
-            usize::MAX
-        };
-        for (index, output) in out.into_iter().enumerate() {
-            if index == crash_after {
-                return self.crash(node);
+        for output in out {
+            let point = point_of(&output);
+            let springs = self.nodes[node].trap.is_some() && self.springs(node, point);
+            let after = self.nodes[node].trap.is_some_and(|trap| trap.after);
+            if springs && !after {
+                self.strike(node)?;
+            }
+            if self.nodes[node].core.is_none() {
+                return Ok(());
             }
             self.digest(node, &output);
             self.execute(node, output)
-                .map_err(|text| format!("node {node}: {text}"))?;
+                .map_err(|text| format!("n{}: {text}", node + 1))?;
+            if springs && after {
+                self.strike(node)?;
+            }
         }
-        if crash_after != usize::MAX {
-            self.crash(node)
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
 
     fn digest(&mut self, node: usize, output: &Output) {

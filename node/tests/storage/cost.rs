@@ -7,10 +7,10 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc;
 
 use chaos_node::clock::monotonic_ns;
+use chaos_node::protocol::blob::Blob;
 use chaos_node::protocol::io::DiskOp;
 use chaos_node::protocol::zxid::Zxid;
 use chaos_node::storage::{Batch, DiskStorage, DiskWorker, Options, Storage, StorageOp};
@@ -138,7 +138,7 @@ fn many_appends_with_snapshots_take_bounded_room_and_flat_time() {
         sender.send(report.unwrap()).unwrap();
     })
     .unwrap();
-    let snapshot: Arc<[u8]> = Arc::from(vec![3; SNAPSHOT]);
+    let snapshot = Blob::from(vec![3; SNAPSHOT]);
     let (mut most, mut all, mut last_snapshot) = (0, Samples::default(), 0);
     for tenth in 0..10 {
         let mut samples = Samples::default();
@@ -155,7 +155,7 @@ fn many_appends_with_snapshots_take_bounded_room_and_flat_time() {
             });
             if from - last_snapshot > SNAPSHOT_EVERY {
                 last_snapshot = from;
-                let (zxid, bytes) = (Zxid::new(1, from), Arc::clone(&snapshot));
+                let (zxid, bytes) = (Zxid::new(1, from), snapshot.clone());
                 let ops = vec![StorageOp::SaveSnapshot { zxid, bytes }];
                 worker.send(Batch { ops, token: 0 });
             }

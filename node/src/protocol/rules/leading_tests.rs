@@ -101,6 +101,20 @@ fn a_follower_that_promised_more_makes_the_leader_begin_anew() {
 }
 
 #[test]
+fn a_follower_is_forgotten_with_its_link_even_if_that_never_came_alive() {
+    let mut stage = Stage::new(disk(2));
+    stage.lead();
+    // No ping of n3 has echoed one of ours, but its stream is in order.
+    stage.say(3, Body::FollowerInfo { accepted_epoch: 1 });
+    assert_eq!(stage.core.status().followers, 2);
+    stage.give(Input::Disconnected {
+        conn: ConnId(3),
+        reason: BreakReason::Eof,
+    });
+    assert_eq!(stage.core.status().followers, 1);
+}
+
+#[test]
 fn a_leader_commits_with_a_quorum_and_not_before() {
     let mut stage = Stage::new(disk(5));
     let epoch = stage.lead();

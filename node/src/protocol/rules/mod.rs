@@ -3,6 +3,7 @@
 mod following_tests;
 mod leading_tests;
 
+use crate::bug::Bugs;
 use crate::protocol::Core;
 use crate::protocol::io::{
     Boot, BootError, BreakReason, CoreConfig, DiskOp, Input, Output, Phase, RejectReason, Timing,
@@ -33,6 +34,7 @@ fn config(me: Sid, voters: u8) -> CoreConfig {
         seed: 1,
         timing: Timing::default(),
         keep_entries: 5000,
+        bugs: Bugs::NONE,
     }
 }
 

@@ -1,8 +1,10 @@
 //! Sessions on one node, with commits and reads played by the test.
 
 use super::*;
+use crate::client::{expired_response, hex};
 use crate::jute::Writer;
-use crate::state::ErrorCode;
+use crate::protocol::zxid::Sid;
+use crate::state::{Identity, Secret};
 
 const A: ConnId = ConnId(1);
 const B: ConnId = ConnId(2);
@@ -23,9 +25,12 @@ impl Node {
         let rules = Rules {
             me: Sid(1),
             secret: Secret::new("test"),
-            tick_ms: 2_000,
+            session_timeout_ms: (4_000, 40_000),
             linear_reads,
             boot: 9,
+            max_connections: 0,
+            super_digest: None,
+            members: "version=0".to_owned(),
         };
         let now = Moment {
             monotonic_ns: 1,
@@ -52,16 +57,25 @@ impl Node {
             match effect {
                 Effect::Propose { request, txn } => self.proposed.push((request, txn)),
                 Effect::ReadIndex { request } => self.asked.push(request),
-                Effect::Send { conn, frame } => self.sent.push((conn, frame)),
+                Effect::Send { conn, frames } => self.sent.push((conn, frames)),
+                Effect::Tell { conn, frame } => self.sent.push((conn, frame)),
                 Effect::Finish { conn } => self.finished.push(conn),
             }
         }
     }
 
+    fn open(&mut self, conn: ConnId) {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1_000));
+        assert!(self.sessions.opened(conn, address, self.now));
+    }
+
     /// Applies the oldest proposal.
     fn apply(&mut self) {
         let (request, txn) = self.proposed.remove(0);
-        let outcome = self.state.apply(self.state.applied() + 1, &txn);
+        let zxid = self.state.applied() + 1;
+        let mut changes = Vec::new();
+        let outcome = self.state.apply(zxid, &txn, &mut changes);
+        self.sessions.changed(zxid, &changes, &self.state);
         self.sessions
             .applied(&txn, Some(request), &outcome, self.now, &self.state);
         self.sessions.advance_held(self.now, &self.state);
@@ -70,7 +84,7 @@ impl Node {
 
     /// Opens a connection with a new session and gives its connect response.
     fn connect(&mut self, conn: ConnId) -> Vec<u8> {
-        self.sessions.opened(conn);
+        self.open(conn);
         self.frame(conn, &connect_request(0, 0, &[0; 16]));
         self.apply();
         let at = self.sent.iter().position(|(to, _)| *to == conn).unwrap();
@@ -121,7 +135,7 @@ fn identity(response: &[u8]) -> (i64, Vec<u8>) {
 #[test]
 fn a_new_session_is_open_when_its_transaction_is_applied() {
     let mut node = Node::new(false);
-    node.sessions.opened(A);
+    node.open(A);
     node.frame(A, &connect_request(0, 0, &[0; 16]));
     assert!(node.sent.is_empty(), "nothing is promised before");
     node.apply();
@@ -181,22 +195,53 @@ fn a_sync_and_a_linear_read_wait_for_what_the_quorum_names() {
 fn a_session_continues_on_another_connection_and_the_old_one_ends() {
     let mut node = Node::new(false);
     let (session, password) = identity(&node.connect(A));
-    node.sessions.opened(B);
+    node.open(B);
     node.frame(B, &connect_request(1, session, &password));
+    assert_eq!(node.finished, [], "it is not decided yet");
+    node.apply();
     assert_eq!(node.finished, [A]);
-    let request = node.asked.remove(0);
-    node.sessions
-        .read_ready(request, Zxid(0), node.now, &node.state);
-    node.take();
     let (conn, response) = node.sent.pop().unwrap();
     assert_eq!((conn, identity(&response)), (B, (session, password)));
+}
+
+#[test]
+fn a_write_that_comes_after_its_session_has_moved_is_not_done() {
+    let mut node = Node::new(false);
+    let (session, password) = identity(&node.connect(A));
+    node.open(B);
+    node.frame(B, &connect_request(1, session, &password));
+    node.frame(A, &set_data(1, "/"));
+    let version = node.state.node("/").unwrap().stat.version;
+    node.apply();
+    node.apply();
+    assert_eq!(node.state.node("/").unwrap().stat.version, version);
+    assert!(node.sent.iter().all(|(conn, _)| *conn == B));
+}
+
+#[test]
+fn a_session_that_moved_to_another_node_has_no_connection_here() {
+    let mut node = Node::new(false);
+    let (session, _) = identity(&node.connect(A));
+    let txn = Txn {
+        time_ms: 2,
+        session,
+        connection: 77,
+        ids: Vec::new(),
+        op: TxnOp::MoveSession,
+    };
+    let zxid = node.state.applied() + 1;
+    let outcome = node.state.apply(zxid, &txn, &mut Vec::new());
+    node.sessions
+        .applied(&txn, None, &outcome, node.now, &node.state);
+    node.take();
+    assert_eq!(node.finished, [A]);
 }
 
 #[test]
 fn a_wrong_password_or_a_closed_session_is_told_as_expired() {
     let mut node = Node::new(false);
     let (session, password) = identity(&node.connect(A));
-    node.sessions.opened(B);
+    node.open(B);
     node.frame(B, &connect_request(0, session, &[1; 16]));
     assert_eq!(node.sent.pop(), Some((B, expired_response(true))));
     assert_eq!(node.finished, [B]);
@@ -204,19 +249,16 @@ fn a_wrong_password_or_a_closed_session_is_told_as_expired() {
     node.apply();
     assert_eq!(node.replies(), [(1, 0)]);
     assert_eq!(node.finished, [B, A]);
-    node.sessions.opened(B);
+    node.open(B);
     node.frame(B, &connect_request(0, session, &password));
-    let request = node.asked.remove(0);
-    node.sessions
-        .read_ready(request, Zxid(0), node.now, &node.state);
-    node.take();
+    node.apply();
     assert_eq!(node.sent.pop(), Some((B, expired_response(true))));
 }
 
 #[test]
 fn a_client_that_has_seen_more_than_this_node_is_sent_away() {
     let mut node = Node::new(false);
-    node.sessions.opened(A);
+    node.open(A);
     node.frame(A, &connect_request(1, 0, &[0; 16]));
     assert_eq!((node.sent.len(), &node.finished[..]), (0, &[A][..]));
 }
@@ -232,7 +274,7 @@ fn a_write_whose_outcome_is_unknown_is_never_answered() {
     node.take();
     assert_eq!(node.finished, [A]);
     // The write may still be applied later, by a new leader.
-    let outcome = node.state.apply(9, &txn);
+    let outcome = node.state.apply(9, &txn, &mut Vec::new());
     node.sessions
         .applied(&txn, Some(request), &outcome, node.now, &node.state);
     node.sessions.not_serving();
@@ -282,7 +324,7 @@ fn an_unknown_operation_is_refused_and_ends_the_connection() {
 fn a_connection_that_has_said_nothing_outlives_the_leader() {
     let mut node = Node::new(false);
     node.connect(A);
-    node.sessions.opened(B);
+    node.open(B);
     node.sessions.not_serving();
     node.take();
     assert_eq!(node.finished, [A]);
@@ -293,13 +335,11 @@ fn a_session_that_closes_while_it_is_continued_is_told_as_expired() {
     let mut node = Node::new(false);
     let (session, password) = identity(&node.connect(A));
     node.frame(A, b"\0\0\0\x01\xff\xff\xff\xf5");
-    node.sessions.opened(B);
+    node.open(B);
     node.frame(B, &connect_request(0, session, &password));
     node.apply();
-    let request = node.asked.remove(0);
-    node.sessions
-        .read_ready(request, Zxid(0), node.now, &node.state);
-    node.take();
+    assert_eq!(node.replies(), [(1, 0)]);
+    node.apply();
     assert_eq!(node.sent, [(B, expired_response(true))]);
     assert_eq!(node.finished, [A, B]);
 }
@@ -331,4 +371,160 @@ fn a_write_behind_a_sync_is_proposed_when_the_sync_is_answered() {
     assert_eq!(node.replies(), [(4, 0)]);
     node.apply();
     assert_eq!(node.replies(), [(5, 0)]);
+}
+
+/// A read of data or children that leaves a watch.
+fn watch(xid: i32, operation: i32, path: &str) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.i32(xid).i32(operation).text(path).bool(true);
+    out.into_bytes()
+}
+
+const EVENT: i32 = -1;
+
+#[test]
+fn an_event_goes_out_before_any_answer_that_shows_its_change() {
+    let mut node = Node::new(false);
+    node.connect(A);
+    node.connect(B);
+    node.frame(A, &watch(1, 4, "/"));
+    node.frame(B, &watch(1, 3, "/"));
+    assert_eq!(node.replies(), [(1, 0), (1, 0)]);
+    node.frame(A, &set_data(2, "/"));
+    node.frame(A, &get_data(3, "/"));
+    node.apply();
+    let to: Vec<ConnId> = node.sent.iter().map(|(conn, _)| *conn).collect();
+    assert_eq!(to, [A, B, A, A]);
+    let zxid = node.state.applied().to_be_bytes();
+    assert_eq!(
+        node.sent[0].1[8..16],
+        zxid,
+        "the event names its transaction"
+    );
+    assert_eq!(node.replies(), [(EVENT, 0), (EVENT, 0), (2, 0), (3, 0)]);
+    node.frame(A, &set_data(4, "/"));
+    node.apply();
+    assert_eq!(node.replies(), [(4, 0)], "the watches were for one change");
+}
+
+#[test]
+fn the_watches_of_a_connection_end_with_it() {
+    let mut node = Node::new(false);
+    node.connect(A);
+    node.connect(B);
+    node.frame(A, &watch(1, 4, "/"));
+    node.sessions.closed(A);
+    assert!(node.sessions.watches().is_empty());
+    node.replies();
+    node.frame(B, &set_data(1, "/"));
+    node.apply();
+    assert_eq!(node.replies(), [(1, 0)]);
+}
+
+#[test]
+fn watches_set_again_tell_what_was_missed_before_the_answer() {
+    let mut node = Node::new(false);
+    node.connect(A);
+    node.frame(A, &set_data(1, "/"));
+    node.apply();
+    node.replies();
+    node.frame(
+        A,
+        &hex("fffffff8 00000065 0000000000000000 00000001 00000001 2f 00000000 00000000"),
+    );
+    let (_, frames) = node.sent.pop().unwrap();
+    let event = hex("0000001d ffffffff ffffffffffffffff 00000000 00000003 00000003 00000001 2f");
+    let zxid = node.state.applied().to_be_bytes();
+    let answer = [&hex("00000010 fffffff8")[..], &zxid, &[0; 4]].concat();
+    assert_eq!(frames, [event, answer].concat());
+}
+
+#[test]
+fn what_a_client_has_proved_goes_with_its_later_writes() {
+    let mut node = Node::new(false);
+    node.connect(A);
+    node.frame(A, &set_data(1, "/"));
+    node.frame(
+        A,
+        &hex("fffffffc 00000064 00000000 00000006 646967657374 00000003 753a70"),
+    );
+    node.frame(A, &set_data(2, "/"));
+    let ids = |txn: &Txn| -> Vec<String> {
+        let show = |Identity { scheme, id }: &Identity| format!("{scheme} {id}");
+        txn.ids.iter().map(show).collect()
+    };
+    let ip = "ip 127.0.0.1";
+    assert_eq!(ids(&node.proposed[0].1), [ip]);
+    let digest = "digest u:Jq7wMyA/w2Vd5WIDAKdu4OIIFEQ=";
+    assert_eq!(ids(&node.proposed[1].1), [ip, digest]);
+    node.apply();
+    node.apply();
+    assert_eq!(node.replies(), [(1, 0), (-4, 0), (2, 0)]);
+}
+
+#[test]
+fn who_proves_nothing_is_told_so_and_sent_away() {
+    let mut node = Node::new(false);
+    node.connect(A);
+    node.frame(
+        A,
+        &hex("fffffffc 00000064 00000000 00000006 6e6f73756368 00000001 78"),
+    );
+    assert_eq!(
+        node.sent.pop().unwrap().1,
+        hex("00000010 fffffffc 0000000000000000 ffffff8d")
+    );
+    assert_eq!(node.finished, [A]);
+}
+
+#[test]
+fn identities_that_no_transaction_could_carry_are_refused() {
+    let mut node = Node::new(false);
+    node.connect(A);
+    let user = "u".repeat(5_000);
+    for name in ["a", "b"] {
+        let mut out = Writer::new();
+        out.i32(-4).i32(100).i32(0).text("digest");
+        out.buffer(format!("{name}{user}:p").as_bytes());
+        node.frame(A, &out.into_bytes());
+    }
+    assert_eq!(
+        node.replies(),
+        [(-4, 0), (-4, ErrorCode::AuthFailed.code())]
+    );
+    assert_eq!(node.finished, [A]);
+}
+
+#[test]
+fn one_address_gets_no_more_connections_than_the_rules_say() {
+    let mut node = Node::new(false);
+    node.sessions.rules.max_connections = 1;
+    node.open(A);
+    let now = node.now;
+    let mut open = |ip: [u8; 4]| node.sessions.opened(B, SocketAddr::from((ip, 9)), now);
+    assert!(!open([127, 0, 0, 1]));
+    assert!(open([127, 0, 0, 2]));
+}
+
+#[test]
+fn the_leader_alone_deletes_znodes_whose_time_has_come() {
+    let mut node = Node::new(false);
+    node.connect(A);
+    let mut create = Writer::new();
+    create.i32(1).i32(21).text("/ttl").buffer(b"").count(1);
+    create.i32(31).text("world").text("anyone").i32(5).i64(100);
+    node.frame(A, &create.into_bytes());
+    node.apply();
+    assert_eq!(node.replies(), [(1, 0)]);
+    node.now.wall_ms += 101;
+    node.sessions.review(false, node.now, &node.state);
+    node.take();
+    assert!(node.proposed.is_empty());
+    for _ in 0..2 {
+        node.sessions.review(true, node.now, &node.state);
+        node.take();
+    }
+    assert_eq!(node.proposed.len(), 1, "it looks about once a second");
+    node.apply();
+    assert!(node.state.node("/ttl").is_none());
 }

@@ -1,10 +1,16 @@
 //! The four-letter words: a client that sends four letters instead of a frame gets a text, and the
 //! connection ends.
 //!
-//! They are answered at any time, also by a node without a leader. The texts have the format that the
-//! parsers of existing clients and exporters accept.
+//! Some are answered at any time, also by a node without a leader; the others need one. The texts have
+//! the format that the parsers of existing clients and exporters accept.
 
-use std::fmt::Write;
+mod lists;
+mod monitor;
+
+pub use lists::{
+    ConnectionLine, SessionPart, connections, dump, watch_summary, watches_by_path,
+    watches_by_session,
+};
 
 /// What the texts tell.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,6 +39,10 @@ pub struct Report {
     pub data_size: u64,
     /// Open sessions.
     pub sessions: usize,
+    /// Ephemeral znodes.
+    pub ephemerals: usize,
+    /// Watches of the clients of this node.
+    pub watches: usize,
     /// Connections of clients, this one among them.
     pub connections: usize,
     /// Requests not yet answered.
@@ -43,10 +53,14 @@ pub struct Report {
     pub sent: u64,
     /// Milliseconds that requests took: least, mean and most.
     pub latency_ms: (u64, f64, u64),
+    /// Open file descriptors of this process, and how many it may have.
+    pub open_files: (u64, u64),
     /// Milliseconds since the start.
     pub uptime_ms: u64,
     /// Voters in the cluster.
     pub quorum_size: usize,
+    /// Bytes in the data directory; counted only for the words that tell it.
+    pub disk_bytes: u64,
     /// Leader: followers connected.
     pub followers: usize,
     /// Leader: followers in its active set.
@@ -55,8 +69,14 @@ pub struct Report {
     pub client_port: u16,
     /// Where the data is.
     pub data_dir: String,
-    /// The tick, in milliseconds, from which the bounds of session timeouts derive.
+    /// The tick, in milliseconds.
     pub tick_ms: u32,
+    /// The bounds of session timeouts, in milliseconds.
+    pub session_timeout_ms: (i32, i32),
+    /// Most connections from one address; 0 for no bound.
+    pub max_connections: u32,
+    /// The members of the cluster, one a line, and the version of that list.
+    pub members: String,
 }
 
 /// What a node is, in the words of ZooKeeper.
@@ -69,6 +89,8 @@ pub enum Mode {
     Follower,
     /// Leading.
     Leader,
+    /// Alone in its cluster, and leading it.
+    Standalone,
 }
 
 /// Whether the first bytes of a connection are a word.
@@ -77,23 +99,43 @@ pub fn is_word(first: [u8; 4]) -> bool {
     first.iter().all(u8::is_ascii_lowercase)
 }
 
-/// The text that answers a word.
+/// The text that answers a word; `None` for those that tell of single connections, watches or
+/// sessions, which have functions of their own.
 #[must_use]
-pub fn answer(word: [u8; 4], report: &Report) -> String {
-    match &word {
+pub fn answer(word: [u8; 4], report: &Report) -> Option<String> {
+    Some(match &word {
         b"ruok" => "imok".to_owned(),
-        b"mntr" => monitor(report),
-        b"srvr" | b"stat" | b"isro" if !report.is_serving => NOT_SERVING.to_owned(),
-        b"srvr" => server(report, ""),
-        b"stat" => server(report, "Clients:\n\n"),
-        b"isro" => "rw".to_owned(),
-        b"envi" => format!("Environment:\nzookeeper.version={VERSION}\nos.name=Linux\n"),
+        b"mntr" => monitor::text(report),
+        b"envi" => environment(),
         b"conf" => configuration(report),
-        _ => format!(
+        _ if !needs_leader(word) => format!(
             "{} is not executed because it is not in the whitelist.\n",
             word.escape_ascii()
         ),
-    }
+        _ if !report.is_serving => NOT_SERVING.to_owned(),
+        b"srvr" => server(report, ""),
+        b"isro" => "rw".to_owned(),
+        b"dirs" => format!("datadir_size: {0}\nlogdir_size: {0}\n", report.disk_bytes),
+        b"crst" => "Connection stats reset.\n".to_owned(),
+        b"srst" => "Server stats reset.\n".to_owned(),
+        _ => return None,
+    })
+}
+
+/// The answer to `stat`, with a line for each connection.
+#[must_use]
+pub fn statistics(report: &Report, lines: &[ConnectionLine]) -> String {
+    let clients: String = lines.iter().map(ConnectionLine::brief).collect();
+    server(report, &format!("Clients:\n{clients}\n"))
+}
+
+/// Whether a word is known but tells nothing on a node without a leader.
+fn needs_leader(word: [u8; 4]) -> bool {
+    const WORDS: [&[u8; 4]; 11] = [
+        b"srvr", b"stat", b"isro", b"dirs", b"crst", b"srst", b"cons", b"dump", b"wchs", b"wchc",
+        b"wchp",
+    ];
+    WORDS.contains(&&word)
 }
 
 fn server(report: &Report, clients: &str) -> String {
@@ -112,62 +154,29 @@ fn server(report: &Report, clients: &str) -> String {
     )
 }
 
-fn configuration(report: &Report) -> String {
-    let tick = report.tick_ms;
-    format!(
-        "clientPort={}\ndataDir={}\ntickTime={tick}\nminSessionTimeout={}\nmaxSessionTimeout={}\n\
-         serverId={}\n",
-        report.client_port,
-        report.data_dir,
-        2 * tick,
-        20 * tick,
-        report.id,
-    )
+fn environment() -> String {
+    let (name, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    format!("Environment:\nzookeeper.version={VERSION}\nos.name={name}\nos.arch={arch}\n")
 }
 
-fn monitor(report: &Report) -> String {
-    let (least, mean, most) = report.latency_ms;
-    let mut text = String::new();
-    let mut line = |key: &str, value: &dyn std::fmt::Display| {
-        writeln!(text, "{key}\t{value}").expect("writing to a string never fails");
-    };
-    line("zk_version", &VERSION);
-    line("zk_server_state", &report.mode.word());
-    line("zk_peer_state", &report.peer_state());
-    line("zk_avg_latency", &format_args!("{mean:.4}"));
-    line("zk_min_latency", &least);
-    line("zk_max_latency", &most);
-    line("zk_packets_received", &report.received);
-    line("zk_packets_sent", &report.sent);
-    line("zk_num_alive_connections", &report.connections);
-    line("zk_outstanding_requests", &report.outstanding);
-    line("zk_znode_count", &report.node_count);
-    line("zk_watch_count", &0);
-    line("zk_ephemerals_count", &0);
-    line("zk_approximate_data_size", &report.data_size);
-    line("zk_global_sessions", &report.sessions);
-    line("zk_uptime", &report.uptime_ms);
-    line("zk_quorum_size", &report.quorum_size);
-    if report.mode == Mode::Leader {
-        line("zk_learners", &report.followers);
-        line("zk_synced_followers", &report.synced_followers);
-        line("zk_synced_observers", &0);
-        let pending = report.followers.saturating_sub(report.synced_followers);
-        line("zk_pending_syncs", &pending);
-    }
-    line("chaos_epoch", &report.epoch);
-    line("chaos_applied_zxid", &report.applied);
-    line("chaos_committed_zxid", &report.committed);
-    line("chaos_last_logged_zxid", &report.last_logged);
-    match report.leader {
-        Some(leader) => line("chaos_leader", &format_args!("n{leader}")),
-        None => line("chaos_leader", &"none"),
-    }
-    line(
-        "chaos_state_digest",
-        &format_args!("{:016x}", report.digest),
-    );
-    text
+fn configuration(report: &Report) -> String {
+    let Report {
+        client_port,
+        data_dir,
+        disk_bytes,
+        tick_ms,
+        max_connections,
+        session_timeout_ms: (least, most),
+        id,
+        members,
+        ..
+    } = report;
+    format!(
+        "clientPort={client_port}\nsecureClientPort=-1\ndataDir={data_dir}\n\
+         dataDirSize={disk_bytes}\ndataLogDir={data_dir}\ndataLogSize={disk_bytes}\n\
+         tickTime={tick_ms}\nmaxClientCnxns={max_connections}\nminSessionTimeout={least}\n\
+         maxSessionTimeout={most}\nserverId={id}\nmembership: \n{members}\n",
+    )
 }
 
 impl Report {
@@ -176,8 +185,8 @@ impl Report {
             (Mode::Looking, _) => "looking",
             (Mode::Follower, true) => "following - broadcast",
             (Mode::Follower, false) => "following - synchronization",
-            (Mode::Leader, true) => "leading - broadcast",
-            (Mode::Leader, false) => "leading - synchronization",
+            (Mode::Leader | Mode::Standalone, true) => "leading - broadcast",
+            (Mode::Leader | Mode::Standalone, false) => "leading - synchronization",
         }
     }
 }
@@ -188,19 +197,20 @@ impl Mode {
             Self::Looking => "looking",
             Self::Follower => "follower",
             Self::Leader => "leader",
+            Self::Standalone => "standalone",
         }
     }
 }
 
 /// In the old format, which every parser accepts: the level of the protocol, then whose it is.
-const VERSION: &str = "3.9.3-chaos, built on 01/01/2026 00:00 GMT";
+pub(super) const VERSION: &str = "3.9.3-chaos, built on 01/01/2026 00:00 GMT";
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn leader() -> Report {
+    pub(super) fn leader() -> Report {
         Report {
             id: 2,
             mode: Mode::Leader,
@@ -226,7 +236,7 @@ mod tests {
     #[test]
     fn srvr_has_the_old_format() {
         assert_eq!(
-            answer(*b"srvr", &leader()),
+            answer(*b"srvr", &leader()).unwrap(),
             "Zookeeper version: 3.9.3-chaos, built on 01/01/2026 00:00 GMT\n\
              Latency min/avg/max: 0/0.5000/3\nReceived: 3\nSent: 2\nConnections: 1\n\
              Outstanding: 0\nZxid: 0x100000005\nMode: leader\nNode count: 4\n"
@@ -234,38 +244,48 @@ mod tests {
     }
 
     #[test]
-    fn mntr_tells_a_leader_its_followers_and_everybody_the_state() {
-        let text = answer(*b"mntr", &leader());
-        for line in [
-            "zk_server_state\tleader",
-            "zk_synced_followers\t1",
-            "zk_pending_syncs\t1",
-            "chaos_leader\tn2",
-            "chaos_applied_zxid\t4294967301",
-            "chaos_last_logged_zxid\t4294967302",
-            "chaos_state_digest\t00000000000000ab",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} in {text}");
-        }
-    }
-
-    #[test]
     fn a_node_without_a_leader_still_answers() {
         let report = Report::default();
-        assert_eq!(answer(*b"ruok", &report), "imok");
-        assert_eq!(answer(*b"srvr", &report), NOT_SERVING);
-        let text = answer(*b"mntr", &report);
+        assert_eq!(answer(*b"ruok", &report).unwrap(), "imok");
+        for word in [b"srvr", b"stat", b"dump", b"cons", b"wchs"] {
+            assert_eq!(answer(*word, &report).unwrap(), NOT_SERVING);
+        }
+        let text = answer(*b"mntr", &report).unwrap();
         assert!(text.contains("zk_server_state\tlooking\n"), "{text}");
         assert!(text.contains("chaos_leader\tnone\n"), "{text}");
         assert!(!text.contains("zk_synced_followers"), "{text}");
     }
 
     #[test]
+    fn conf_tells_what_the_node_was_given() {
+        let report = Report {
+            client_port: 2181,
+            tick_ms: 2_000,
+            session_timeout_ms: (4_000, 40_000),
+            members: "server.1=a:1:2:participant\nversion=0".to_owned(),
+            ..leader()
+        };
+        let text = answer(*b"conf", &report).unwrap();
+        for line in [
+            "clientPort=2181",
+            "tickTime=2000",
+            "minSessionTimeout=4000",
+            "maxSessionTimeout=40000",
+            "serverId=2",
+            "server.1=a:1:2:participant",
+            "version=0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
+    }
+
+    #[test]
     fn other_words_are_refused_by_name() {
         assert_eq!(
-            answer(*b"dump", &leader()),
-            "dump is not executed because it is not in the whitelist.\n"
+            answer(*b"gtmk", &leader()).unwrap(),
+            "gtmk is not executed because it is not in the whitelist.\n"
         );
+        assert_eq!(answer(*b"dump", &leader()), None, "it has its own function");
         assert!(is_word(*b"dump"));
         assert!(!is_word([0, 0, 0, 45]));
     }
