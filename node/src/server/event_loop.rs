@@ -19,6 +19,7 @@ use super::start::moment;
 use crate::clock;
 use crate::protocol::Core;
 use crate::protocol::io::{Input, Output, Phase};
+use crate::protocol::message::MAX_TRANSACTIONS;
 use crate::protocol::zxid::{ConnId, Nanos};
 use crate::state::{Change, State};
 use crate::storage::DiskWorker;
@@ -73,7 +74,7 @@ impl Server {
             } else {
                 self.wake_at.min(self.review_at)
             };
-            match inbox.wait(deadline).await {
+            match inbox.wait(deadline, self.takes_requests()).await {
                 Wake::Stop => break,
                 Wake::Time => {}
                 Wake::Event(event) => self.handle(event)?,
@@ -109,7 +110,7 @@ impl Server {
     /// taken.
     fn drain(&mut self, inbox: &mut Inbox) -> Result<(), ServerError> {
         for _ in 0..BATCH {
-            match inbox.ready() {
+            match inbox.ready(self.takes_requests()) {
                 Some(event) => self.handle(event)?,
                 None => break,
             }
@@ -123,7 +124,7 @@ impl Server {
         let mut quiet_rounds = 0;
         for _ in 0..CATCH_UP_ROUNDS {
             yield_now().await;
-            match inbox.ready() {
+            match inbox.ready(self.takes_requests()) {
                 Some(event) => {
                     self.handle(event)?;
                     self.drain(inbox)?;
@@ -137,6 +138,13 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// Whether this node may take more from its clients. Otherwise their sockets fill up and they
+    /// slow down: the leader refuses what exceeds its bound, and a refused request costs its client
+    /// the connection.
+    fn takes_requests(&self) -> bool {
+        self.core.requests() < MAX_TRANSACTIONS / (self.config.peers.len() + 1)
     }
 
     fn handle(&mut self, event: Event) -> Result<(), ServerError> {
