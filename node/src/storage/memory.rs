@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::StorageError;
-use super::{Recovered, Storage, StorageOp};
+use super::{Recovered, SaveTask, Storage, StorageOp};
+use crate::protocol::blob::Blob;
 use crate::protocol::io::DiskOp;
 use crate::protocol::zxid::Zxid;
 
@@ -22,6 +23,17 @@ impl Storage for MemoryStorage {
     fn perform(&mut self, ops: &[StorageOp]) -> Result<(), StorageError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         ops.iter().try_for_each(|op| change(&mut state, op))
+    }
+
+    fn begin_save(&mut self, zxid: Zxid, bytes: &Blob) -> Result<SaveTask, StorageError> {
+        let mut storage = self.clone();
+        let bytes = Blob::clone(bytes);
+        let op = StorageOp::SaveSnapshot { zxid, bytes };
+        Ok(Box::new(move || storage.perform(&[op])))
+    }
+
+    fn saved(&mut self) -> Result<(), StorageError> {
+        Ok(())
     }
 }
 
