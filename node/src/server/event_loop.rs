@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 use tokio::task::yield_now;
 
+use super::backlog::Backlog;
 use super::config::Config;
 use super::error::ServerError;
 use super::inbox::{Durable, Event, Inbox, Wake};
@@ -35,6 +36,7 @@ pub(super) struct Server {
     pub(super) trace: Trace,
     pub(super) worker: DiskWorker<Durable>,
     pub(super) snapshots: Snapshots,
+    pub(super) backlog: Backlog,
     pub(super) peer_events: Sender<PeerEvent>,
     pub(super) client_events: Sender<ClientEvent>,
     pub(super) ids: Arc<AtomicU64>,
@@ -67,7 +69,11 @@ impl Server {
         self.step(Input::Tick);
         loop {
             self.settle()?;
-            let deadline = self.wake_at.min(self.review_at);
+            let deadline = if self.is_behind() {
+                0
+            } else {
+                self.wake_at.min(self.review_at)
+            };
             match inbox.wait(deadline, self.takes_requests()).await {
                 Wake::Stop => break,
                 Wake::Time => {}
@@ -92,7 +98,7 @@ impl Server {
 
     /// Whether clients may be served: the protocol says so, and the state is the one that it means.
     pub(super) fn is_serving(&self) -> bool {
-        self.core.status().serving && !self.snapshots.is_restoring()
+        self.core.status().serving && self.backlog.is_open() && !self.snapshots.is_restoring()
     }
 
     pub(super) fn step(&mut self, input: Input) {

@@ -6,6 +6,7 @@
 //! and large when there is much to do.
 
 mod activity;
+mod backlog;
 mod config;
 mod error;
 mod event_loop;

@@ -208,6 +208,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use crate::protocol::blob::Blob;
     use std::collections::BTreeSet;
 
     use super::*;

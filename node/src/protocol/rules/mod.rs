@@ -5,6 +5,7 @@ mod leading_tests;
 
 use crate::bug::Bugs;
 use crate::protocol::Core;
+use crate::protocol::blob::Blob;
 use crate::protocol::io::{
     Boot, BootError, BreakReason, CoreConfig, DiskOp, Input, Output, Phase, RejectReason, Timing,
     TraceEvent,
@@ -218,8 +219,8 @@ impl Stage {
         assert!(self.core.status().serving);
     }
 
-    /// Becomes the established leader with n1 as its follower.
-    fn lead(&mut self) -> u32 {
+    /// Becomes the leader-elect, with n1 asked for its promise.
+    fn elect(&mut self) {
         self.ping(1, PeerRole::Looking, Standing::default());
         self.give(Input::Tick);
         let round = self.core.round;
@@ -231,6 +232,12 @@ impl Stage {
             }),
         );
         self.say(1, Body::FollowerInfo { accepted_epoch: 1 });
+        assert_eq!(self.core.status().phase, Phase::Electing);
+    }
+
+    /// Becomes the established leader with n1 as its follower.
+    fn lead(&mut self) -> u32 {
+        self.elect();
         let epoch = self.core.status().accepted_epoch;
         let last = self.core.log.last();
         let (standing, epoch_ends) = (Standing::default(), vec![last]);
