@@ -242,7 +242,7 @@ impl World {
                     self.nodes[node].asked.push_back(asked);
                 }
                 Asked::Send { conn, frames } => {
-                    self.clients.receive(conn, &frames, &self.witness)?
+                    self.clients.receive(conn, &frames, &self.witness)?;
                 }
                 Asked::Finish { conn } => self.clients.lose(conn),
             }
