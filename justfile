@@ -13,8 +13,12 @@ test:
     cargo test --workspace
 
 # Simulate N seeds of the protocol (release build).
-sim n="5000":
-    CHAOS_SIM_SEEDS={{n}} cargo test --release -p chaos-node --test sim -- --nocapture
+sim n="10000":
+    CHAOS_SIM_SEEDS={{n}} cargo test --release -p chaos-node --test sim -- --nocapture random_schedules_keep
+
+# Look for every planted bug by random seeds, from N starting points each (release build).
+bugs n="5":
+    CHAOS_SIM_TABLE={{n}} cargo test --release -p chaos-node --test sim -- --nocapture table_of
 
 # Compare the checkers with brute force on N random histories (release build).
 check-fuzz n="1000000":

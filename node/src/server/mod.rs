@@ -13,6 +13,7 @@ mod event_loop;
 mod inbox;
 mod latency;
 mod outputs;
+mod replica;
 mod rules;
 mod session;
 mod sessions;
@@ -23,4 +24,5 @@ mod work;
 
 pub use config::Config;
 pub use error::ServerError;
+pub use replica::{Asked, Now, Replica, ReplicaOptions};
 pub use start::run;

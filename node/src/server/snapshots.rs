@@ -161,7 +161,8 @@ impl Server {
         zxid: Zxid,
         state: Result<Box<State>, SnapshotError>,
     ) -> Result<(), ServerError> {
-        let mut state = state.map_err(|source| ServerError::Snapshot { zxid, source })?;
+        let state = state.map_err(|source| ServerError::Snapshot { zxid, source })?;
+        let mut state = Box::new(state.with_bugs(self.config.bugs));
         if state.applied() != zxid.0 {
             let holds = Zxid(state.applied());
             let text = format!("snapshot {zxid} holds the state as of {holds}");

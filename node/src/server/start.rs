@@ -44,6 +44,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         segment_bytes: Options::SEGMENT_BYTES,
     })?;
     let (state, boot) = recover(&mut storage)?;
+    let state = state.with_bugs(config.bugs);
     let core = start_core(&config, boot)?;
 
     let (durable, disk) = mpsc::unbounded_channel();
