@@ -130,7 +130,7 @@ impl<F: Files> Storage for DiskStorage<F> {
     }
 
     fn begin_save(&mut self, zxid: Zxid, bytes: &Blob) -> Result<SaveTask, StorageError> {
-        let bytes = Blob::clone(bytes);
+        let bytes = bytes.clone();
         self.with_open(|open, _| {
             let task = open.begin_save(zxid);
             Ok(match task {

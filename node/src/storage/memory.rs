@@ -27,7 +27,7 @@ impl Storage for MemoryStorage {
 
     fn begin_save(&mut self, zxid: Zxid, bytes: &Blob) -> Result<SaveTask, StorageError> {
         let mut storage = self.clone();
-        let bytes = Blob::clone(bytes);
+        let bytes = bytes.clone();
         let op = StorageOp::SaveSnapshot { zxid, bytes };
         Ok(Box::new(move || storage.perform(&[op])))
     }

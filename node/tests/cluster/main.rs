@@ -3,6 +3,7 @@
 
 mod client;
 mod configured;
+mod disk;
 mod ensemble;
 mod golden;
 mod pressure;

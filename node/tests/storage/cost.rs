@@ -138,7 +138,7 @@ fn many_appends_with_snapshots_take_bounded_room_and_flat_time() {
         sender.send(report.unwrap()).unwrap();
     })
     .unwrap();
-    let snapshot: Blob = Blob::from(vec![3; SNAPSHOT]);
+    let snapshot = Blob::from(vec![3; SNAPSHOT]);
     let (mut most, mut all, mut last_snapshot) = (0, Samples::default(), 0);
     for tenth in 0..10 {
         let mut samples = Samples::default();
@@ -155,7 +155,7 @@ fn many_appends_with_snapshots_take_bounded_room_and_flat_time() {
             });
             if from - last_snapshot > SNAPSHOT_EVERY {
                 last_snapshot = from;
-                let (zxid, bytes) = (Zxid::new(1, from), Blob::clone(&snapshot));
+                let (zxid, bytes) = (Zxid::new(1, from), snapshot.clone());
                 let ops = vec![StorageOp::SaveSnapshot { zxid, bytes }];
                 worker.send(Batch { ops, token: 0 });
             }
