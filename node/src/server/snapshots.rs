@@ -162,14 +162,14 @@ impl Server {
         state: Result<Box<State>, SnapshotError>,
     ) -> Result<(), ServerError> {
         let state = state.map_err(|source| ServerError::Snapshot { zxid, source })?;
+        let mut state = Box::new(state.with_bugs(self.config.bugs));
         if state.applied() != zxid.0 {
             let holds = Zxid(state.applied());
             let text = format!("snapshot {zxid} holds the state as of {holds}");
             return Err(ServerError::Invariant(text));
         }
-        let state = state.with_bugs(self.config.bugs);
-        let old = std::mem::replace(&mut self.state, state);
-        self.snapshots.give(Task::Drop(Box::new(old)));
+        std::mem::swap(&mut self.state, &mut *state);
+        self.snapshots.give(Task::Drop(state));
         self.applied_since_snapshot = self.config.snapshot_phase();
         self.snapshots.is_restoring = false;
         Ok(())

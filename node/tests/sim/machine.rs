@@ -1,5 +1,6 @@
 //! The state machines of the simulated nodes: what their protocol delivers and what they ask for.
 
+use chaos_node::protocol::blob::Blob;
 use chaos_node::protocol::io::{Input, RejectReason};
 use chaos_node::protocol::message::{Entry, Payload};
 use chaos_node::protocol::zxid::{Sid, Zxid};
@@ -112,13 +113,8 @@ impl World {
         let zxid = applied.last().map_or(Zxid::ZERO, |record| record.zxid);
         let machine = state.replica.as_ref().map(|it| it.state().encode());
         let bytes = snapshot_bytes(applied, &machine.unwrap_or_default());
-        self.feed(
-            node,
-            Input::Snapshot {
-                zxid,
-                bytes: bytes[..].into(),
-            },
-        )
+        let bytes = Blob::from(&bytes[..]);
+        self.feed(node, Input::Snapshot { zxid, bytes })
     }
 
     /// A node replaces its state machine.
@@ -248,7 +244,7 @@ impl World {
                     self.nodes[node].asked.push_back(asked);
                 }
                 Asked::Send { conn, frames } => {
-                    self.clients.receive(conn, &frames, &self.witness)?
+                    self.clients.receive(conn, &frames, &self.witness)?;
                 }
                 Asked::Finish { conn } => self.clients.lose(conn),
             }
