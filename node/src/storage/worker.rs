@@ -212,7 +212,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::protocol::blob::Blob;
     use crate::protocol::io::DiskOp;
     use crate::protocol::zxid::Zxid;
     use crate::storage::MemoryStorage;
