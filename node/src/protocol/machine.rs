@@ -14,7 +14,7 @@ use super::io::{
     TraceEvent,
 };
 use super::log::Log;
-use super::message::{Body, Message, Standing, VoteRequest};
+use super::message::{Body, Entry, Message, Standing, VoteRequest};
 use super::peer::Peer;
 use super::quorum::majority;
 use super::rng::Rng;
@@ -23,6 +23,10 @@ use super::zxid::{ConnId, Nanos, Sid, Ticket, Zxid};
 
 /// A disk batch older than this makes a leader give up and a node not stand for election.
 const DISK_PATIENCE: Nanos = Nanos::from_millis(500);
+
+/// How many transactions one step delivers at most: a node that comes back may have a hundred thousand,
+/// and its peers wait for its pings.
+const DELIVER_AT_ONCE: usize = 2048;
 
 /// How many entries one step forgets at most: a hundred thousand at once would take milliseconds.
 const FORGET_AT_ONCE: usize = 64;
@@ -153,6 +157,7 @@ impl Core {
                 // This may be the wake-up that was asked for: the next one is asked for anew.
                 self.wake_at = Nanos::NEVER;
                 self.tick();
+                self.deliver();
             }
             Input::Connected { conn, dialed } => self.on_connected(conn, dialed),
             Input::Disconnected { conn, reason } => self.on_disconnected(conn, reason),
@@ -271,7 +276,10 @@ impl Core {
         };
         let links = self.link_deadline();
         // Roles other than looking have slow deadlines only; the pings wake them often enough.
-        let idle = self.now.after(self.timing.heartbeat);
+        let idle = match self.next_to_deliver() {
+            Some(_) => self.now,
+            None => self.now.after(self.timing.heartbeat),
+        };
         let wake_at = role.min(links).min(idle).max(self.now);
         // What is fed in between a late wake-up and its tick is not a second stall.
         self.due = wake_at;
@@ -309,10 +317,10 @@ impl Core {
 
     /// Hands committed and durable transactions to the state machine.
     pub(super) fn deliver(&mut self) {
-        let end = self.committed.min(self.gate.durable());
-        while let Some(entry) = self.log.next_after(self.delivered)
-            && entry.zxid <= end
-        {
+        for _ in 0..DELIVER_AT_ONCE {
+            let Some(entry) = self.next_to_deliver() else {
+                break;
+            };
             let entry = entry.clone();
             self.delivered = entry.zxid;
             if entry.origin == self.me {
@@ -321,6 +329,13 @@ impl Core {
             self.out.push(Output::Deliver(entry));
         }
         self.serve_when_ready();
+    }
+
+    /// The next transaction that is committed, durable here, and not delivered yet.
+    fn next_to_deliver(&self) -> Option<&Entry> {
+        let end = self.committed.min(self.gate.durable());
+        let next = self.log.next_after(self.delivered);
+        next.filter(|entry| entry.zxid <= end)
     }
 
     /// Issues a disk batch.

@@ -136,6 +136,33 @@ fn a_leader_commits_with_a_quorum_and_not_before() {
     );
 }
 
+#[test]
+fn a_long_history_is_delivered_over_several_ticks_and_served_behind_it() {
+    let mut stage = Stage::new(disk(5_000));
+    let mut delivered = Vec::new();
+    let mut steps = 0;
+    stage.lead();
+    loop {
+        let here = stage.out.iter().filter_map(|output| match output {
+            Output::Deliver(entry) => Some(entry.zxid),
+            _ => None,
+        });
+        delivered.extend(here);
+        steps += 1;
+        if stage.core.status().serving {
+            break;
+        }
+        assert!(
+            stage.out.contains(&Output::WakeAt(stage.now)),
+            "goes on at once"
+        );
+        stage.give(Input::Tick);
+    }
+    let all: Vec<Zxid> = (1..=5_000).map(|counter| Zxid::new(1, counter)).collect();
+    assert_eq!(delivered, all);
+    assert_eq!(steps, 3);
+}
+
 /// Lets time pass in which n1 is alive and says nothing else.
 fn wait(stage: &mut Stage, millis: u64) {
     for _ in 0..millis / 20 {

@@ -37,6 +37,7 @@
 //! * commits before a follower is let in: `a_commit_before_a_follower_is_let_in_is_neither_lost_nor_early`
 //! * it is let in with the latest commit: `a_follower_is_let_in_with_the_latest_commit_not_with_what_it_acknowledged`
 //! * and serves from there: `clients_are_served_only_when_all_is_delivered_that_was_committed`
+//! * also behind a long log: `a_long_history_is_delivered_over_several_ticks_and_served_behind_it`
 //!
 //! Broadcast:
 //! * a quorum commits: `a_leader_commits_with_a_quorum_and_not_before`
