@@ -477,7 +477,7 @@ fn writes() -> impl Strategy<Value = TxnOp> {
         4 => (paths(), data(), version()).prop_map(|(path, data, version)| TxnOp::SetData {
             path, data, version
         }),
-        1 => (paths(), accesses(), version()).prop_map(|(path, access, version)| {
+        3 => (paths(), accesses(), version()).prop_map(|(path, access, version)| {
             TxnOp::SetAccess { path, access, version }
         }),
         1 => (paths(), version()).prop_map(|(path, version)| TxnOp::Check { path, version }),

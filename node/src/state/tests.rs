@@ -456,6 +456,13 @@ fn access_lists_are_resolved_and_versioned() {
     };
     assert_eq!((stat.aversion, stat.version, stat.mzxid), (1, 0, 3));
     assert_eq!(read(&bench, &[]), Ok(()));
+    // The version of the data is another one.
+    bench.apply(set("/a", b"", -1));
+    bench.apply(set("/a", b"", -1));
+    let with =
+        |bench: &mut Bench, version| bench.apply(set_access("/a", &[Access::open()], version));
+    assert_eq!(with(&mut bench, 2), refused(ErrorCode::BadVersion));
+    assert!(matches!(with(&mut bench, 1), Outcome::AccessSet(_)));
     let missing = bench.state.check_access("/none", 1, &[]);
     assert_eq!(missing, Err(ErrorCode::NoNode));
 }
