@@ -96,6 +96,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         outputs: Vec::<Output>::new(),
         peers: BTreeMap::new(),
         clients: BTreeMap::new(),
+        answered: Vec::new(),
         wake_at: now,
         review_at: now,
         started: now,
