@@ -65,15 +65,12 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         terminate: handler(SignalKind::terminate())?,
         interrupt: handler(SignalKind::interrupt())?,
     };
-    tokio::spawn(accept_peers(
-        peer_listener,
-        Arc::clone(&ids),
-        peer_events.clone(),
-    ));
+    let (peer_sender, client_sender) = (peer_events.clone(), client_events.clone());
+    tokio::spawn(accept_peers(peer_listener, Arc::clone(&ids), peer_sender));
     tokio::spawn(accept_clients(
         client_listener,
         Arc::clone(&ids),
-        client_events.clone(),
+        client_sender,
     ));
 
     let now = clock::monotonic_ns();
