@@ -13,8 +13,12 @@ test:
     cargo test --workspace
 
 # Simulate N seeds of the protocol (release build).
-sim n="5000":
-    CHAOS_SIM_SEEDS={{n}} cargo test --release -p chaos-node --test sim -- --nocapture
+sim n="10000":
+    CHAOS_SIM_SEEDS={{n}} cargo test --release -p chaos-node --test sim -- --nocapture random_schedules_keep
+
+# Look for every planted bug by random seeds, from N starting points each (release build).
+bugs n="5":
+    CHAOS_SIM_TABLE={{n}} cargo test --release -p chaos-node --test sim -- --nocapture table_of
 
 # Compare the checkers with brute force on N random histories (release build).
 check-fuzz n="1000000":
@@ -33,3 +37,16 @@ again n="20" plan="plans/kill-leader.yaml":
 orphans n="20":
     cargo build --release
     bash tests/scripts/orphans.sh {{n}}
+
+# Write throughput of the bundled ensemble beside Debian's ZooKeeper (apt-get install zookeeper).
+bench *args:
+    cargo build --release
+    benches/zookeeper.sh sh -c './target/release/chaos bench --against "zookeeper=$ZOOKEEPER" {{args}}'
+
+# Feed every reader of foreign bytes N nearly right inputs (release build, one core).
+fuzz n="100000" *targets="":
+    fuzz/run {{n}} {{targets}}
+
+# What the storage costs on this machine's disk, with N entries (release build).
+storage-cost n="1000000":
+    CHAOS_STORAGE_ENTRIES={{n}} cargo test --release -p chaos-node --test storage cost:: -- --nocapture --test-threads=1

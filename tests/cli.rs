@@ -70,6 +70,35 @@ fn a_results_folder_that_cannot_be_written_is_named_with_exit_5() {
 }
 
 #[test]
+fn a_plan_that_plants_a_bug_is_refused_unless_bugs_are_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = "version: 1\nname: p\ncluster: {config: {bug: no-truncate}}\nsteps:\n  - wait: 1s\n";
+    std::fs::write(folder.path().join("p.yaml"), plan).unwrap();
+    let run = |more: &[&str]| {
+        let arguments = [&["run", "p.yaml", "--dry-run"], more].concat();
+        let output = chaos(&arguments, folder.path());
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        (output.status.code(), stdout, stderr)
+    };
+    let (code, stdout, stderr) = run(&[]);
+    assert_eq!((code, &*stdout), (Some(2), ""));
+    assert!(
+        stderr.contains("p.yaml plants a bug in the nodes: no-truncate")
+            && stderr.contains("--allow-bugs"),
+        "{stderr}"
+    );
+    let (code, stdout, _) = run(&["--allow-bugs"]);
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("bug = no-truncate"), "{stdout}");
+    let (code, stdout, _) = run(&["--set", "cluster.config.bug=none"]);
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("bug = none"), "{stdout}");
+    let (code, _, stderr) = run(&["--set", "cluster.nodes=5"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("only cluster.config.NAME can"), "{stderr}");
+}
+
+#[test]
 fn a_dry_run_shows_the_steps_and_starts_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let plan = folder.path().join("p.yaml");

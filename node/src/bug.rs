@@ -299,6 +299,19 @@ mod tests {
     }
 
     #[test]
+    fn the_plan_reference_lists_every_bug() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/plan-reference.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let listed = text.lines().skip_while(|line| *line != "## Planted bugs");
+        let listed: Vec<&str> = listed.filter(|line| line.starts_with("| `")).collect();
+        let expected: Vec<String> = BUGS
+            .iter()
+            .map(|it| format!("| `{}` | {} | {} |", it.name, it.breaks, it.source))
+            .collect();
+        assert_eq!(listed[..BUGS.len()], expected[..]);
+    }
+
+    #[test]
     fn an_unknown_name_is_refused_with_the_nearest() {
         let error = "no-prevote".parse::<Bug>().unwrap_err();
         assert_eq!(error.nearest, "no-pre-vote");

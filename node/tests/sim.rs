@@ -11,10 +11,14 @@ mod action;
 mod available;
 #[path = "sim/checker.rs"]
 mod checker;
+#[path = "sim/clients.rs"]
+mod clients;
 #[path = "sim/disk.rs"]
 mod disk;
 #[path = "sim/faults.rs"]
 mod faults;
+#[path = "sim/machine.rs"]
+mod machine;
 #[path = "sim/net.rs"]
 mod net;
 #[path = "sim/outputs.rs"]
@@ -31,6 +35,8 @@ mod scenarios;
 mod schedule;
 #[path = "sim/shrink.rs"]
 mod shrink;
+#[path = "sim/witness.rs"]
+mod witness;
 #[path = "sim/world.rs"]
 mod world;
 
@@ -49,6 +55,10 @@ const SEEDS: u64 = 600;
 /// What an ordinary run must have reached, or it shows too little.
 const REACHED: &[&str] = &[
     "active",
+    "client done",
+    "client event",
+    "client session expired",
+    "client session moved",
     "evict eof",
     "evict reset",
     "evict timeout",

@@ -25,6 +25,8 @@ pub(super) struct Overrides {
     pub(super) trials: Option<u32>,
     pub(super) system: Option<String>,
     pub(super) node_bin: Option<String>,
+    /// Settings of the system, by name.
+    pub(super) settings: Vec<(String, String)>,
 }
 
 /// The YAML files that these paths name; a folder stands for those directly in it.
@@ -139,6 +141,8 @@ pub(super) fn load(
     if let Some(node_bin) = &overrides.node_bin {
         plan.cluster.node_bin = Some(node_bin.clone());
     }
+    let settings = overrides.settings.iter().cloned();
+    plan.cluster.config.extend(settings);
     let warnings = warnings.render(colour);
     Ok((Source { path: label, text }, plan, warnings))
 }

@@ -38,6 +38,12 @@ pub(super) struct RunArguments {
     /// Another build to run the bundled nodes with
     #[arg(long, value_name = "PATH")]
     node_bin: Option<PathBuf>,
+    /// Set a setting of the system, instead of the plan's
+    #[arg(long, value_name = "cluster.config.NAME=VALUE", value_parser = parse_setting)]
+    set: Vec<(String, String)>,
+    /// Allow plans that plant a bug in the nodes (cluster.config.bug)
+    #[arg(long)]
+    allow_bugs: bool,
     /// The results root
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
@@ -78,9 +84,13 @@ pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failur
             .node_bin
             .as_ref()
             .map(|path| path.display().to_string()),
+        settings: arguments.set.clone(),
     };
     let stderr_color = color.enabled(std::io::stderr().is_terminal());
     let loaded = plans::load_all(&arguments.plans, &overrides, stderr_color)?;
+    if !arguments.allow_bugs {
+        refuse_bugs(&loaded)?;
+    }
     if arguments.dry_run {
         for (_, plan) in &loaded {
             failure::output(&plan.timeline());
@@ -114,6 +124,32 @@ pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failur
         failure::output(&format!("\n  verdict  exit plan\n{}", table.concat()));
     }
     Ok(exit)
+}
+
+/// A planted bug shall never be a surprise: the results of such a run say nothing of the nodes.
+fn refuse_bugs(loaded: &[(Source, Plan)]) -> Result<(), Failure> {
+    for (source, plan) in loaded {
+        if let Some(bug) = plan.cluster.planted_bug() {
+            let message = format!("{} plants a bug in the nodes: {bug}", source.path);
+            return Err(Failure::new(Exit::Usage, message).help(
+                "say --allow-bugs if you mean it, or --set cluster.config.bug=none for the same \
+                 plan without it",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    let (path, value) = text
+        .split_once('=')
+        .ok_or_else(|| "expected cluster.config.NAME=VALUE".to_owned())?;
+    match path.strip_prefix("cluster.config.") {
+        Some(name) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!(
+            "`{path}` cannot be set here: only cluster.config.NAME can"
+        )),
+    }
 }
 
 fn run_one(
@@ -211,6 +247,12 @@ fn reproduce(arguments: &RunArguments, path: &str, seed: u64) -> String {
     }
     if let Some(node_bin) = &arguments.node_bin {
         command += &format!(" --node-bin {}", node_bin.display());
+    }
+    for (name, value) in &arguments.set {
+        command += &format!(" --set cluster.config.{name}={value}");
+    }
+    if arguments.allow_bugs {
+        command += " --allow-bugs";
     }
     command
 }

@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 
 use crate::clock::Nanos;
 use crate::measure::Assertion;
+use crate::system::BUG_SETTING;
 
 /// One plan, valid throughout.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +73,15 @@ pub struct ClusterSpec {
     pub restart: RestartPolicy,
     /// Another build of the node to run; relative to the working directory.
     pub node_bin: Option<String>,
+}
+
+impl ClusterSpec {
+    /// The bugs to be planted in the nodes, unless their setting says `none`.
+    #[must_use]
+    pub fn planted_bug(&self) -> Option<&str> {
+        let bug = self.config.get(BUG_SETTING)?;
+        (bug != "none").then_some(bug.as_str())
+    }
 }
 
 /// What to do with a node that ends without being asked to.

@@ -31,6 +31,9 @@ impl Reporter for Markdown {
             "# {word}: {}\n\n{conclusion}.\n",
             escape(&record.plan.name)
         )?;
+        if let Some(bug) = &record.plan.bug {
+            writeln!(out, "The nodes had a planted bug: {}.\n", escape(bug))?;
+        }
         checks(record, out)?;
         failover(record, out)?;
         latency(record, out)?;

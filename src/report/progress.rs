@@ -25,6 +25,9 @@ pub fn header(chaos: &str, plan: &PlanFacts) -> String {
         counted(usize::from(plan.nodes), "node"),
         counted(plan.clients as usize, "client"),
     );
+    if let Some(bug) = &plan.bug {
+        second.push_str(&format!(", planted bug {bug}"));
+    }
     if plan.trials > 0 {
         second.push_str(&format!(", {}", counted(plan.trials as usize, "trial")));
     }

@@ -49,6 +49,8 @@ struct Document<'a> {
     clients: u32,
     rate: Option<f64>,
     seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bug: Option<&'a str>,
     run_id: &'a str,
     duration_ns: Nanos,
     operations: Operations,
@@ -169,6 +171,7 @@ impl<'a> Document<'a> {
             clients: record.plan.clients,
             rate: record.plan.rate,
             seed: record.plan.seed,
+            bug: record.plan.bug.as_deref(),
             run_id: &record.run_id,
             duration_ns: record.duration,
             operations: Operations { ok, fail, info },

@@ -382,6 +382,7 @@ pub(super) mod tests {
                 probe_every: None,
                 probe_deadline: Nanos::from_millis(50),
                 timeout: Nanos::from_secs(2),
+                bug: None,
             },
             expect: vec!["linearizable".to_owned()],
             environment: Environment::default(),

@@ -70,6 +70,9 @@ pub struct PlanFacts {
     pub probe_deadline: Nanos,
     /// Operations are given up after this.
     pub timeout: Nanos,
+    /// The bugs that were planted in the nodes, by name; `None` if none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bug: Option<String>,
 }
 
 /// Where and with what a run was made.

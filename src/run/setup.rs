@@ -185,6 +185,7 @@ pub fn facts_of(request: &Request) -> PlanFacts {
             .as_ref()
             .map_or(Nanos::from_millis(50), |p| p.deadline),
         timeout: plan.workload.timeout,
+        bug: plan.cluster.planted_bug().map(str::to_owned),
     }
 }
 

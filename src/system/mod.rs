@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use crate::history::{Action, Outcome, Value};
 use crate::id::NodeId;
 
-pub use zab::{UnknownSetting, Zab};
+pub use zab::{BUG_SETTING, UnknownSetting, Zab};
 
 /// Where everything of one node lives: its own ports, and the addresses at which it finds others.
 #[derive(Debug, Clone)]

@@ -11,6 +11,9 @@ use super::zookeeper::{SessionOptions, ZkClient, monitor};
 use super::{Client, ConnectError, Launch, Layout, Status, System};
 use crate::id::NodeId;
 
+/// The setting that makes the nodes break rules on purpose: names of planted bugs, or `none`.
+pub const BUG_SETTING: &str = "bug";
+
 /// Sessions of load clients and probes end this long after their client vanished.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -39,6 +42,7 @@ impl Zab {
         "suspect_floor",
         "suspect_cap",
         "snapshot_every",
+        BUG_SETTING,
     ];
 
     /// A driver whose nodes are started as `executable node …`.
@@ -103,6 +107,10 @@ impl System for Zab {
         }
         for (name, value) in &self.options {
             args.extend([format!("--{}", name.replace('_', "-")), value.clone()]);
+            // Whoever started the run has allowed it.
+            if name == BUG_SETTING {
+                args.push("--allow-bugs".to_owned());
+            }
         }
         let program = layout
             .program

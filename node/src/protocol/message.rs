@@ -23,6 +23,10 @@ pub const MAX_FRAME: usize = 1 << 20;
 /// The largest payload of a transaction, in bytes: what a frame holds beside its headers.
 pub const MAX_PAYLOAD: usize = MAX_FRAME - 1024;
 
+/// How many transactions a leader proposes before they are committed; it refuses more. Shells keep
+/// the sum of their nodes' requests below it.
+pub const MAX_TRANSACTIONS: usize = 10_000;
+
 /// One transaction of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

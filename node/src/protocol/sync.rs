@@ -29,7 +29,7 @@ const BATCH_ENTRIES: usize = 512;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// The largest snapshot that a follower accepts, in bytes.
-const MAX_SNAPSHOT: u64 = 256 << 20;
+const MAX_SNAPSHOT: u64 = 1 << 30;
 
 impl Core {
     /// Leader: sends its history to a follower that has answered the epoch.

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 use tokio::task::yield_now;
 
+use super::backlog::Backlog;
 use super::config::Config;
 use super::error::ServerError;
 use super::inbox::{Durable, Event, Inbox, Wake};
@@ -18,6 +19,7 @@ use super::start::moment;
 use crate::clock;
 use crate::protocol::Core;
 use crate::protocol::io::{Input, Output, Phase};
+use crate::protocol::message::MAX_TRANSACTIONS;
 use crate::protocol::zxid::{ConnId, Nanos};
 use crate::state::{Change, State};
 use crate::storage::DiskWorker;
@@ -34,6 +36,7 @@ pub(super) struct Server {
     pub(super) trace: Trace,
     pub(super) worker: DiskWorker<Durable>,
     pub(super) snapshots: Snapshots,
+    pub(super) backlog: Backlog,
     pub(super) peer_events: Sender<PeerEvent>,
     pub(super) client_events: Sender<ClientEvent>,
     pub(super) ids: Arc<AtomicU64>,
@@ -66,7 +69,12 @@ impl Server {
         self.step(Input::Tick);
         loop {
             self.settle()?;
-            match inbox.wait(self.wake_at.min(self.review_at)).await {
+            let deadline = if self.is_behind() {
+                0
+            } else {
+                self.wake_at.min(self.review_at)
+            };
+            match inbox.wait(deadline, self.takes_requests()).await {
                 Wake::Stop => break,
                 Wake::Time => {}
                 Wake::Event(event) => self.handle(event)?,
@@ -90,7 +98,7 @@ impl Server {
 
     /// Whether clients may be served: the protocol says so, and the state is the one that it means.
     pub(super) fn is_serving(&self) -> bool {
-        self.core.status().serving && !self.snapshots.is_restoring()
+        self.core.status().serving && self.backlog.is_open() && !self.snapshots.is_restoring()
     }
 
     pub(super) fn step(&mut self, input: Input) {
@@ -102,7 +110,7 @@ impl Server {
     /// taken.
     fn drain(&mut self, inbox: &mut Inbox) -> Result<(), ServerError> {
         for _ in 0..BATCH {
-            match inbox.ready() {
+            match inbox.ready(self.takes_requests()) {
                 Some(event) => self.handle(event)?,
                 None => break,
             }
@@ -116,7 +124,7 @@ impl Server {
         let mut quiet_rounds = 0;
         for _ in 0..CATCH_UP_ROUNDS {
             yield_now().await;
-            match inbox.ready() {
+            match inbox.ready(self.takes_requests()) {
                 Some(event) => {
                     self.handle(event)?;
                     self.drain(inbox)?;
@@ -130,6 +138,13 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// Whether this node may take more from its clients. Otherwise their sockets fill up and they
+    /// slow down: the leader refuses what exceeds its bound, and a refused request costs its client
+    /// the connection.
+    fn takes_requests(&self) -> bool {
+        self.core.requests() < MAX_TRANSACTIONS / (self.config.peers.len() + 1)
     }
 
     fn handle(&mut self, event: Event) -> Result<(), ServerError> {

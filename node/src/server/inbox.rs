@@ -50,8 +50,9 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Waits for the next event, but no longer than until `deadline` in monotonic nanoseconds.
-    pub(super) async fn wait(&mut self, deadline: u64) -> Wake {
+    /// Waits for the next event, but no longer than until `deadline` in monotonic nanoseconds. Clients
+    /// wait while `clients` is false.
+    pub(super) async fn wait(&mut self, deadline: u64, clients: bool) -> Wake {
         let left = Duration::from_nanos(deadline.saturating_sub(clock::monotonic_ns()));
         // The senders of all four live as long as the loop, so none of them ends.
         tokio::select! {
@@ -61,13 +62,14 @@ impl Inbox {
             Some(done) = self.disk.recv() => Wake::Event(Event::Disk(done)),
             Some(done) = self.snapshots.recv() => Wake::Event(Event::Snapshot(done)),
             Some(event) = self.peers.recv() => Wake::Event(Event::Peer(event)),
-            Some(event) = self.clients.recv() => Wake::Event(Event::Client(event)),
+            Some(event) = self.clients.recv(), if clients => Wake::Event(Event::Client(event)),
             () = sleep(left) => Wake::Time,
         }
     }
 
-    /// What has happened already, peers and disk before clients.
-    pub(super) fn ready(&mut self) -> Option<Event> {
+    /// What has happened already, peers and disk before clients. Clients wait while `clients` is
+    /// false.
+    pub(super) fn ready(&mut self, clients: bool) -> Option<Event> {
         if let Ok(done) = self.disk.try_recv() {
             return Some(Event::Disk(done));
         }
@@ -76,6 +78,9 @@ impl Inbox {
         }
         if let Ok(event) = self.peers.try_recv() {
             return Some(Event::Peer(event));
+        }
+        if !clients {
+            return None;
         }
         self.clients.try_recv().ok().map(Event::Client)
     }

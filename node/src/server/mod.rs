@@ -6,12 +6,14 @@
 //! and large when there is much to do.
 
 mod activity;
+mod backlog;
 mod config;
 mod error;
 mod event_loop;
 mod inbox;
 mod latency;
 mod outputs;
+mod replica;
 mod rules;
 mod session;
 mod sessions;
@@ -22,4 +24,5 @@ mod work;
 
 pub use config::Config;
 pub use error::ServerError;
+pub use replica::{Asked, Now, Replica, ReplicaOptions};
 pub use start::run;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::backlog::Backlog;
 use super::error::ServerError;
 use super::event_loop::Server;
 use super::inbox::Durable;
@@ -18,12 +19,18 @@ use crate::storage::{Batch, StorageOp};
 use crate::transport::dial;
 
 impl Server {
-    /// Does everything that was asked for, and what follows from that, and writes to the sockets.
+    /// Does everything that was asked for, but only a slice of what concerns the state, and what follows
+    /// from that; then writes to the sockets.
     pub(super) fn settle(&mut self) -> Result<(), ServerError> {
-        while !self.outputs.is_empty() {
+        let until = Backlog::slice_from(clock::monotonic_ns());
+        let mut is_in_time = true;
+        while !self.outputs.is_empty() || is_in_time && self.is_behind() {
             for output in std::mem::take(&mut self.outputs) {
-                self.execute(output)?;
+                if let Some(output) = self.backlog.take(output) {
+                    self.execute(output)?;
+                }
             }
+            is_in_time = self.work_off(until)?;
             self.sessions.advance_held(moment(), &self.state);
             self.do_effects();
             self.save_snapshot();
@@ -64,9 +71,6 @@ impl Server {
     }
 
     pub(super) fn execute(&mut self, output: Output) -> Result<(), ServerError> {
-        let Some(output) = self.snapshots.hold(output) else {
-            return Ok(());
-        };
         match output {
             Output::Dial { peer } => self.dial(peer),
             Output::Send { conn, frame } => self.send(conn, &frame),
@@ -88,8 +92,14 @@ impl Server {
                     .read_ready(request, zxid, moment(), &self.state);
             }
             Output::Rejected { request, reason: _ } => self.sessions.rejected(request),
-            Output::Serving { .. } => self.sessions.serving(moment(), &self.state),
-            Output::NotServing => self.sessions.not_serving(),
+            Output::Serving { .. } => {
+                self.backlog.open();
+                self.sessions.serving(moment(), &self.state);
+            }
+            Output::NotServing => {
+                self.backlog.close();
+                self.sessions.not_serving();
+            }
             Output::Trace(event) => {
                 let written = self.trace.event(clock::monotonic_ns(), &event);
                 written.map_err(|source| self.trace_error(source))?;

@@ -2,11 +2,10 @@
 //! takes long enough that the others would think this node dead if the loop did it.
 //!
 //! The loop hands in a [`Task`] and gets a [`Finished`] later. While a state is decoded that replaces
-//! the one in force, outputs of the protocol that concern the state are *held*, in their order.
+//! the one in force, what the protocol asks of the state waits.
 //!
 //! Invariant: at most one task of each kind is under way, so the queue is short.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc;
 use std::thread;
@@ -17,7 +16,7 @@ use super::error::ServerError;
 use super::event_loop::Server;
 use super::inbox::Durable;
 use crate::protocol::blob::Blob;
-use crate::protocol::io::{Input, Output};
+use crate::protocol::io::Input;
 use crate::protocol::zxid::Zxid;
 use crate::state::{Snapshot, SnapshotError, State};
 use crate::storage::{Batch, StorageOp};
@@ -63,7 +62,6 @@ pub(super) struct Snapshots {
     is_saving: bool,
     /// Whether a state is being decoded that replaces the one in force.
     is_restoring: bool,
-    held: VecDeque<Output>,
 }
 
 impl Snapshots {
@@ -83,7 +81,6 @@ impl Snapshots {
             thread: Some(thread),
             is_saving: false,
             is_restoring: false,
-            held: VecDeque::new(),
         })
     }
 
@@ -110,16 +107,6 @@ impl Snapshots {
     pub(super) fn restore(&mut self, zxid: Zxid, bytes: Blob) {
         self.is_restoring = true;
         self.give(Task::Decode(zxid, bytes));
-    }
-
-    /// Holds an output back if it concerns the state and that is about to be replaced. Gives it back
-    /// otherwise.
-    pub(super) fn hold(&mut self, output: Output) -> Option<Output> {
-        if self.is_restoring && concerns_state(&output) {
-            self.held.push_back(output);
-            return None;
-        }
-        Some(output)
     }
 
     fn give(&self, task: Task) {
@@ -174,7 +161,8 @@ impl Server {
         zxid: Zxid,
         state: Result<Box<State>, SnapshotError>,
     ) -> Result<(), ServerError> {
-        let mut state = state.map_err(|source| ServerError::Snapshot { zxid, source })?;
+        let state = state.map_err(|source| ServerError::Snapshot { zxid, source })?;
+        let mut state = Box::new(state.with_bugs(self.config.bugs));
         if state.applied() != zxid.0 {
             let holds = Zxid(state.applied());
             let text = format!("snapshot {zxid} holds the state as of {holds}");
@@ -184,12 +172,6 @@ impl Server {
         self.snapshots.give(Task::Drop(state));
         self.applied_since_snapshot = self.config.snapshot_phase();
         self.snapshots.is_restoring = false;
-        // One of these may replace the state again, and hold the rest back.
-        while !self.snapshots.is_restoring
-            && let Some(output) = self.snapshots.held.pop_front()
-        {
-            self.execute(output)?;
-        }
         Ok(())
     }
 }
@@ -209,25 +191,5 @@ fn perform(task: Task) -> Option<Finished> {
             drop(state);
             None
         }
-    }
-}
-
-/// Whether an output reads or changes the state machine, or opens or ends the service of clients.
-const fn concerns_state(output: &Output) -> bool {
-    match output {
-        Output::Deliver(_)
-        | Output::Restore { .. }
-        | Output::SnapshotWanted
-        | Output::ReadReady { .. }
-        | Output::Serving { .. }
-        | Output::NotServing => true,
-        Output::Dial { .. }
-        | Output::Send { .. }
-        | Output::Close { .. }
-        | Output::Disk { .. }
-        | Output::Rejected { .. }
-        | Output::Trace(_)
-        | Output::WakeAt(_)
-        | Output::Fatal(_) => false,
     }
 }

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::backlog::Backlog;
 use super::config::Config;
 use super::error::ServerError;
 use super::event_loop::Server;
@@ -43,6 +44,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         segment_bytes: Options::SEGMENT_BYTES,
     })?;
     let (state, boot) = recover(&mut storage)?;
+    let state = state.with_bugs(config.bugs);
     let core = start_core(&config, boot)?;
 
     let (durable, disk) = mpsc::unbounded_channel();
@@ -87,6 +89,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         trace,
         worker,
         snapshots: snapshot_thread,
+        backlog: Backlog::default(),
         peer_events,
         client_events,
         ids,

@@ -17,6 +17,7 @@ use super::snapshot::Snapshot;
 use super::tree::{Tree, Znode};
 use super::txn::{Txn, TxnOp};
 use super::writes::Asked;
+use crate::bug::{Bug, Bugs};
 use crate::jute::Writer;
 use crate::siphash::siphash;
 
@@ -67,6 +68,15 @@ impl State {
             sessions,
             sessions_digest,
         }
+    }
+
+    /// Restored from a snapshot by a node with these planted bugs.
+    #[must_use]
+    pub fn with_bugs(mut self, bugs: Bugs) -> Self {
+        if bugs.has(Bug::LostSessionEphemerals) {
+            self.tree.forget_owners();
+        }
+        self
     }
 
     /// Applies the next transaction of the log. What happened to znodes is appended to `changes` in

@@ -163,6 +163,11 @@ impl Tree {
         tree
     }
 
+    /// Forgets which session owns which znodes: what a planted bug does.
+    pub(super) fn forget_owners(&mut self) {
+        self.ephemerals.clear();
+    }
+
     fn empty() -> Self {
         Self {
             znodes: Map::default(),

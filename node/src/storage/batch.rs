@@ -107,13 +107,15 @@ impl Head {
             return None;
         }
         let mut input = Reader::new(rest);
-        Some(Self {
+        let head = Self {
             length: u32_of(&mut input).ok()?,
             body_crc: u32_of(&mut input).ok()?,
             number: input.u64().ok()?,
             base: Zxid(input.u64().ok()?),
             count: u32_of(&mut input).ok()?,
-        })
+        };
+        // Numbers are counted from 1 and never get so far that none could follow.
+        (1..u64::MAX).contains(&head.number).then_some(head)
     }
 
     pub(super) fn bytes(self, salt: u32) -> [u8; HEAD] {
@@ -229,6 +231,13 @@ mod tests {
         }
         for cut in 0..bytes.len() {
             assert!(read(&bytes[..cut], 5).is_none(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_never_reached_are_no_batch() {
+        for number in [0, u64::MAX] {
+            assert!(Head::parse(&Head::seal(number).bytes(3), 3).is_none());
         }
     }
 

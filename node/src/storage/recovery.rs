@@ -53,16 +53,9 @@ pub(super) fn recover<F: Files>(
         files::remove_all(&home.files, &home.dir, [id.name()])?;
     }
     let (id, contents) = &read[run.len() - 1];
-    let mut open = OpenSegment::resume(home, *id, contents)?;
-    if contents.tail != Tail::Free {
-        let next = SegmentId {
-            generation: id.generation,
-            sequence: id.sequence + 1,
-        };
-        open = OpenSegment::create(home, next, segment_bytes)?;
-    }
+    // A torn batch is overwritten: it has one head, in front, so nothing behind can be taken for a batch.
     let position = Position {
-        open,
+        open: OpenSegment::resume(home, *id, contents)?,
         segments: placed,
         number: contents.last_number().unwrap_or(0) + 1,
         shape,

@@ -122,7 +122,7 @@ pub(super) fn parse(file: &[u8]) -> Result<(Owner, SnapshotId, Blob), Damage> {
         }
         bytes.extend_from_slice(block);
     }
-    Ok((owner, id, bytes.into()))
+    Ok((owner, id, Blob::from(bytes)))
 }
 
 /// What the header of a whole snapshot tells.

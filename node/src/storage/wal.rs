@@ -1,8 +1,7 @@
 //! The log of one generation: segments one behind the other, of which the last is written.
 //!
 //! Invariants: one batch is on its way to the disk at a time; the numbers of the batches rise by one
-//! over all segments; a segment was durable whole before its first batch is written; nothing is written
-//! behind bytes that a crash has torn.
+//! over all segments; a segment was durable whole before its first batch is written.
 
 use std::collections::VecDeque;
 use std::sync::mpsc;

@@ -150,6 +150,16 @@ impl Ensemble {
             .any(|(from, line)| *from == id && is(line, what))
     }
 
+    /// The longest time for which a node says that it stood still.
+    pub(crate) fn longest_stall(&mut self) -> Duration {
+        self.catch_up();
+        let late = self.seen.iter().filter_map(|(_, line)| {
+            let (_, rest) = line.split_once(r#""what":"stalled","late_ns":"#)?;
+            rest.trim_end_matches('}').parse().ok()
+        });
+        Duration::from_nanos(late.max().unwrap_or(0))
+    }
+
     /// Takes in what has happened, without waiting.
     pub(crate) fn catch_up(&mut self) {
         self.seen.extend(self.lines.try_iter());

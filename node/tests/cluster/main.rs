@@ -3,8 +3,10 @@
 
 mod client;
 mod configured;
+mod disk;
 mod ensemble;
 mod golden;
+mod pressure;
 mod process;
 mod recovery;
 mod serving;

@@ -84,6 +84,8 @@ pub(crate) struct Trap {
 pub(crate) enum Action {
     Write(Who, u64),
     Read(Who),
+    /// A model client does something.
+    Client(usize),
     Compact(Who),
     Crash(Who),
     /// So many nodes at once, from this one on.
@@ -147,6 +149,7 @@ impl fmt::Display for Action {
         match self {
             Self::Write(who, count) => write!(f, "{count} writes at {who}"),
             Self::Read(who) => write!(f, "a read at {who}"),
+            Self::Client(index) => write!(f, "client {index} asks"),
             Self::Compact(who) => write!(f, "{who} takes a snapshot"),
             Self::Crash(who) => write!(f, "{who} crashes"),
             Self::CrashSome(who, count) => write!(f, "{count} nodes crash from {who} on"),

@@ -3,7 +3,7 @@
 //! A crash keeps a random prefix of the unfinished operations, in their order; of an append a
 //! random prefix of its entries. Epochs and snapshots are replaced whole or not at all.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use chaos_node::protocol::io::{Boot, DiskOp};
 use chaos_node::protocol::message::{Entry, Payload};
@@ -21,7 +21,7 @@ pub(crate) struct Record {
 }
 
 /// All of a disk.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct State {
     /// Whose disk it is.
     pub(crate) owner: usize,
@@ -30,10 +30,12 @@ pub(crate) struct State {
     /// The whole history; the first `in_snapshot` of it are in a snapshot only.
     pub(crate) history: Vec<Record>,
     pub(crate) in_snapshot: usize,
+    /// The state machine's bytes in that snapshot.
+    pub(crate) machine: Payload,
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Disk {
     pub(crate) durable: State,
     /// As it will be when all is written.
@@ -41,68 +43,65 @@ pub(crate) struct Disk {
     pub(crate) pending: VecDeque<(Ticket, Vec<DiskOp>)>,
 }
 
-pub(crate) fn payload_of(origin: Sid, request: u64) -> Payload {
-    let mut bytes = request.to_be_bytes().to_vec();
-    bytes.push(origin.0);
-    bytes.into()
-}
+/// The payloads of all requests, by who asked.
+pub(crate) type Payloads = BTreeMap<(Sid, u64), Payload>;
 
 impl Record {
-    pub(crate) fn of(entry: &Entry) -> Result<Self, String> {
+    pub(crate) const fn of(entry: &Entry) -> Self {
         let Entry {
             zxid,
             origin,
             request,
-            ref payload,
+            ..
         } = *entry;
-        if *payload != payload_of(origin, request) {
-            return Err(format!(
-                "the payload of {zxid} belongs to another transaction"
-            ));
-        }
-        Ok(Self {
+        Self {
             zxid,
             origin,
             request,
-        })
+        }
     }
 
-    fn entry(self) -> Entry {
+    fn entry(self, payloads: &Payloads) -> Result<Entry, String> {
         let Self {
             zxid,
             origin,
             request,
         } = self;
-        Entry {
+        let payload = payloads.get(&(origin, request));
+        let payload = payload.ok_or_else(|| format!("I3: nobody asked for {zxid}"))?;
+        Ok(Entry {
             zxid,
             origin,
             request,
-            payload: payload_of(origin, request),
-        }
+            payload: Payload::clone(payload),
+        })
     }
 }
 
-/// The bytes of a snapshot of a state machine that is the list of its transactions.
-pub(crate) fn snapshot_bytes(records: &[Record]) -> Payload {
-    let mut bytes = Vec::with_capacity(records.len() * 17);
+/// The bytes of a snapshot: the list of the transactions in it, then the state machine's own.
+pub(crate) fn snapshot_bytes(records: &[Record], state: &[u8]) -> Payload {
+    let mut bytes = Vec::with_capacity(8 + records.len() * 17 + state.len());
+    bytes.extend_from_slice(&(records.len() as u64).to_be_bytes());
     for record in records {
         bytes.extend_from_slice(&record.zxid.0.to_be_bytes());
         bytes.push(record.origin.0);
         bytes.extend_from_slice(&record.request.to_be_bytes());
     }
+    bytes.extend_from_slice(state);
     bytes.into()
 }
 
-pub(crate) fn snapshot_records(bytes: &[u8]) -> Vec<Record> {
+/// The transactions of a snapshot, and the state machine's bytes.
+pub(crate) fn snapshot_parts(bytes: &[u8]) -> (Vec<Record>, &[u8]) {
     let number = |bytes: &[u8]| bytes.iter().fold(0, |n, &byte| n << 8 | u64::from(byte));
-    bytes
-        .chunks(17)
-        .map(|chunk| Record {
-            zxid: Zxid(number(&chunk[..8])),
-            origin: Sid(chunk[8]),
-            request: number(&chunk[9..]),
-        })
-        .collect()
+    let (count, rest) = bytes.split_at(8);
+    let (records, state) = rest.split_at(number(count) as usize * 17);
+    let record = |chunk: &[u8]| Record {
+        zxid: Zxid(number(&chunk[..8])),
+        origin: Sid(chunk[8]),
+        request: number(&chunk[9..]),
+    };
+    (records.chunks(17).map(record).collect(), state)
 }
 
 impl State {
@@ -110,16 +109,19 @@ impl State {
         self.history.last().map_or(Zxid::ZERO, |record| record.zxid)
     }
 
-    pub(crate) fn boot(&self) -> Boot {
+    pub(crate) fn boot(&self, payloads: &Payloads) -> Result<Boot, String> {
         let (snapshot, log) = self.history.split_at(self.in_snapshot);
         let snapshot = snapshot.last().map_or(Zxid::ZERO, |record| record.zxid);
-        Boot {
+        Ok(Boot {
             accepted_epoch: self.accepted,
             current_epoch: self.current,
             snapshot,
             base: snapshot,
-            entries: log.iter().map(|record| record.entry()).collect(),
-        }
+            entries: log
+                .iter()
+                .map(|record| record.entry(payloads))
+                .collect::<Result<_, _>>()?,
+        })
     }
 
     /// Does one operation, of an append only the first `entries`.
@@ -154,7 +156,9 @@ impl State {
                 (self.accepted, self.current) = (*accepted_epoch, *current_epoch);
             }
             DiskOp::InstallSnapshot { bytes, entries, .. } => {
-                self.history = snapshot_records(bytes);
+                let (history, machine) = snapshot_parts(bytes);
+                self.machine = machine.into();
+                self.history = history;
                 self.in_snapshot = self.history.len();
                 for entry in entries {
                     self.append(entry)?;
@@ -175,17 +179,26 @@ impl State {
         if !next.follows(last) {
             return Err(format!("I6: the log goes from {last} to {next}"));
         }
-        self.history.push(Record::of(entry)?);
+        self.history.push(Record::of(entry));
         Ok(())
     }
 }
 
 impl Disk {
     pub(crate) fn new(owner: usize) -> Self {
-        let mut disk = Self::default();
-        disk.durable.owner = owner;
-        disk.written.owner = owner;
-        disk
+        let empty = State {
+            owner,
+            accepted: 0,
+            current: 0,
+            history: Vec::new(),
+            in_snapshot: 0,
+            machine: Payload::from([]),
+        };
+        Self {
+            durable: empty.clone(),
+            written: empty,
+            pending: VecDeque::new(),
+        }
     }
 
     /// Takes a batch.
@@ -245,9 +258,14 @@ impl Disk {
         Ok(())
     }
 
-    /// Puts the first `count` transactions into a snapshot.
-    pub(crate) fn snapshot(&mut self, count: usize) {
-        self.durable.in_snapshot = self.durable.in_snapshot.max(count);
-        self.written.in_snapshot = self.written.in_snapshot.max(count);
+    /// Puts the first `count` transactions into a snapshot, with the state machine's bytes.
+    pub(crate) fn snapshot(&mut self, count: usize, machine: Vec<u8>) {
+        let machine = Payload::from(machine);
+        for state in [&mut self.durable, &mut self.written] {
+            if count > state.in_snapshot {
+                state.in_snapshot = count;
+                state.machine = Payload::clone(&machine);
+            }
+        }
     }
 }

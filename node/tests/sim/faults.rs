@@ -18,6 +18,10 @@ impl World {
         let state = &mut self.nodes[node];
         state.disk.crash(&mut state.chance)?;
         state.serving = None;
+        state.replica = None;
+        state.asked.clear();
+        self.clients.lose_all(node);
+        let state = &mut self.nodes[node];
         state.paused = false;
         state.trap = None;
         state.inbox.clear();

@@ -1,11 +1,11 @@
 //! What the outputs of a node do to the simulated world.
 
-use chaos_node::protocol::io::{BreakReason, DiskOp, Input, Output, RejectReason, TraceEvent};
+use chaos_node::protocol::io::{BreakReason, DiskOp, Input, Output, TraceEvent};
 use chaos_node::protocol::message::Frame;
-use chaos_node::protocol::zxid::{ConnId, Sid, Ticket, Zxid};
+use chaos_node::protocol::zxid::{ConnId, Sid, Ticket};
 
 use super::checker::node_of;
-use super::disk::{Record, snapshot_records};
+use super::disk::Record;
 use super::net::{End, Rule, id_of, locate};
 use super::world::{DISK_QUICK, Event, MILLI, Node, World};
 
@@ -23,37 +23,24 @@ impl World {
                 self.hang_up(conn, side, BreakReason::Reset);
             }
             Output::Disk { ticket, ops } => self.write_disk(end, ticket, ops)?,
-            Output::Deliver(entry) => self.deliver(node, Record::of(&entry)?)?,
-            Output::Restore { zxid, bytes } => {
-                let records = snapshot_records(&bytes);
-                if records.last().map_or(Zxid::ZERO, |record| record.zxid) != zxid {
-                    return Err("I2: a snapshot is not what it says".to_owned());
-                }
-                if !self.checker.history.starts_with(&records) {
-                    return Err("I2: a snapshot holds what was not delivered".to_owned());
-                }
-                self.nodes[node].applied = records;
-            }
+            Output::Deliver(entry) => self.deliver(node, &entry)?,
+            Output::Restore { zxid, bytes } => self.restore(node, zxid, &bytes)?,
             Output::SnapshotWanted => {
                 let at = self.now + self.nodes[node].chance.between(1, 3 * MILLI);
                 self.schedule(at, Event::Snapshot(end));
             }
-            Output::ReadReady { request, zxid } => {
-                self.checker.on_read_ready(node, request, zxid)?;
-            }
-            Output::Rejected { reason, .. } => {
-                if reason == RejectReason::TooLarge {
-                    return Err("I3: nothing here is too large".to_owned());
-                }
-            }
+            Output::ReadReady { request, zxid } => self.read_ready(node, request, zxid)?,
+            Output::Rejected { request, reason } => self.rejected(node, request, reason)?,
             Output::Serving { leader, epoch } => {
                 self.checker.on_serving(epoch, &self.nodes[node].applied)?;
                 self.nodes[node].serving = Some((leader, epoch));
                 self.nodes[node].serving_since = self.now;
+                self.tell_sessions(node, true)?;
             }
             Output::NotServing => {
                 self.check_available(node)?;
                 self.nodes[node].serving = None;
+                self.tell_sessions(node, false)?;
             }
             Output::Trace(event) => {
                 if let TraceEvent::Active { epoch, .. } = event {
@@ -186,7 +173,12 @@ impl World {
         for op in &ops {
             if let DiskOp::Append(entries) | DiskOp::InstallSnapshot { entries, .. } = op {
                 for entry in entries {
-                    self.checker.on_append(end.node, Record::of(entry)?)?;
+                    let record = Record::of(entry);
+                    let asked = self.payloads.get(&(record.origin, record.request));
+                    if asked != Some(&entry.payload) {
+                        return Err(format!("I3: {} holds what nobody asked for", record.zxid));
+                    }
+                    self.checker.on_append(end.node, record)?;
                 }
             }
         }
@@ -204,28 +196,6 @@ impl World {
             state.harmed = state.harmed.max(at);
         }
         self.schedule(at, Event::Written(end, ticket));
-        Ok(())
-    }
-
-    fn deliver(&mut self, node: usize, record: Record) -> Result<(), String> {
-        let index = self.nodes[node].applied.len();
-        let holds = |state: &Node| state.disk.durable.history.get(index) == Some(&record);
-        let holders = self.nodes.iter().map(holds);
-        let quorum = self.nodes.len() / 2 + 1;
-        self.checker.on_deliver(index, record, holders, quorum)?;
-        let outcomes_only = self.checker.outcomes_only;
-        let state = &mut self.nodes[node];
-        if state.disk.durable.history.get(index) != Some(&record) && !outcomes_only {
-            return Err(format!(
-                "I9: {} is delivered but not durable here",
-                record.zxid
-            ));
-        }
-        state.applied.push(record);
-        if record.origin == Sid(node as u8 + 1) && record.request >> 40 == state.boot {
-            self.checker.acknowledged = self.checker.acknowledged.max(record.zxid);
-            self.acknowledged += 1;
-        }
         Ok(())
     }
 }

@@ -83,7 +83,11 @@ fn search(bug: Bug, starts: u64, watch: Watch) -> String {
     }
     seeds.sort_unstable();
     let seconds = begun.elapsed().as_secs_f64() / starts as f64;
-    let at = |index: usize| seeds.get(index).map_or("-".to_owned(), u64::to_string);
+    let at = |index: usize| {
+        seeds
+            .get(index)
+            .map_or_else(|| "-".to_owned(), u64::to_string)
+    };
     let (median, worst) = (at(seeds.len() / 2), at(seeds.len().saturating_sub(1)));
     let mut by: Vec<(u64, String)> = classes.into_iter().map(|(c, n)| (n, c)).collect();
     by.sort_by(|a, b| b.cmp(a));

@@ -93,6 +93,9 @@ fn coverage(world: &World) -> BTreeMap<String, u64> {
         };
         *counts.entry(name).or_insert(0) += 1;
     }
+    for (name, count) in &world.clients.counts {
+        counts.insert((*name).to_owned(), *count);
+    }
     counts
 }
 
@@ -101,7 +104,10 @@ fn storm(world: &mut World, schedule: &Schedule) -> Result<(), String> {
     let start = world.now;
     for step in &schedule.steps {
         world.run(start + step.at)?;
-        if !matches!(step.action, Action::Write(..) | Action::Read(_)) {
+        if !matches!(
+            step.action,
+            Action::Write(..) | Action::Read(_) | Action::Client(_)
+        ) {
             world.log(|| format!("-- {}", step.action));
         }
         act(world, step.action)?;
@@ -129,6 +135,7 @@ fn act(world: &mut World, action: Action) -> Result<(), String> {
             }
         }
         Action::Read(who) => world.read(resolve(world, who))?,
+        Action::Client(index) => world.client(index)?,
         Action::Compact(who) => world.compact(resolve(world, who))?,
         Action::Crash(who) => world.crash(resolve(world, who))?,
         Action::CrashSome(who, count) => world.crash_some(resolve(world, who), count)?,
@@ -198,6 +205,9 @@ fn peace(world: &mut World) -> Result<(), String> {
     world.run_for(world.backlog())?;
     world.run_for(1000 * MILLI)?;
     agreed(world)?;
+    // What the sessions still have under way arrives first.
+    world.quiet = true;
+    world.run_for(100 * MILLI)?;
     for node in 0..world.nodes.len() {
         world.write(node)?;
         world.read(node)?;

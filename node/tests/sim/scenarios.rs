@@ -9,6 +9,7 @@ use super::world::{MILLI, Settings, World};
 const THREE: Settings = Settings {
     nodes: 3,
     keep_entries: 5000,
+    linear_reads: false,
     bugs: Bugs::NONE,
 };
 
@@ -249,6 +250,7 @@ fn a_cluster_starts_within_a_tenth_of_a_second() {
                 Settings {
                     nodes,
                     keep_entries: 5000,
+                    linear_reads: false,
                     bugs: Bugs::NONE,
                 },
             )
@@ -269,6 +271,7 @@ fn a_follower_too_far_behind_gets_a_snapshot() {
     let settings = Settings {
         nodes: 3,
         keep_entries: 10,
+        linear_reads: false,
         bugs: Bugs::NONE,
     };
     let (mut world, leader) = steady(5, settings).unwrap();

@@ -48,6 +48,7 @@ impl Schedule {
         let settings = Settings {
             nodes: if rng.chance(700_000) { 3 } else { 5 },
             keep_entries: [0, 3, 20, 5000][rng.index(4)],
+            linear_reads: rng.chance(300_000),
             bugs,
         };
         let menu = Menu {
@@ -119,6 +120,10 @@ impl Author {
         if self.rng.chance(300_000) {
             let node = self.any();
             self.add(0, Action::Read(node));
+        }
+        for _ in 0..self.rng.below(4) {
+            let client = self.rng.index(self.nodes + 1);
+            self.add(0, Action::Client(client));
         }
         if self.rng.chance(30_000) {
             let node = self.any();

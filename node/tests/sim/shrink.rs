@@ -136,7 +136,10 @@ fn shorten(kept: &mut Vec<usize>, trial: &mut Trial<'_>) {
 fn leap(kept: &mut Vec<usize>, trial: &mut Trial<'_>) {
     let is_fault = |&index: &usize| {
         let action = trial.schedule.steps[index].action;
-        !matches!(action, Action::Write(..) | Action::Read(_))
+        !matches!(
+            action,
+            Action::Write(..) | Action::Read(_) | Action::Client(_)
+        )
     };
     let faults: Vec<usize> = kept.iter().copied().filter(is_fault).collect();
     let candidates = [

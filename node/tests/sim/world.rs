@@ -7,14 +7,17 @@ use std::fmt::Write;
 use chaos_node::bug::Bugs;
 use chaos_node::protocol::Core;
 use chaos_node::protocol::io::{BreakReason, CoreConfig, Input, Output, Timing, TraceEvent};
-use chaos_node::protocol::zxid::{Nanos, Sid, Ticket, Zxid};
+use chaos_node::protocol::zxid::{Nanos, Sid, Ticket};
+use chaos_node::server::{Asked, Replica};
 
 use super::action::Trap;
 use super::checker::{Checker, node_of};
-use super::disk::{Disk, Record, payload_of, snapshot_bytes};
+use super::clients::Clients;
+use super::disk::{Disk, Payloads, Record};
 use super::faults::point_of;
 use super::net::{End, Net, locate};
 use super::rng::Rng;
+use super::witness::Witness;
 
 pub(crate) const MILLI: u64 = 1_000_000;
 
@@ -28,6 +31,7 @@ pub(crate) enum Event {
     Wake(End, u64),
     Written(End, Ticket),
     Snapshot(End),
+    Review(End),
 }
 
 /// One entry of the queue.
@@ -81,7 +85,11 @@ pub(crate) struct Node {
     pub(crate) chance: Rng,
     pub(crate) inbox: VecDeque<Input>,
     pub(crate) tick_owed: bool,
-    requests: u64,
+    pub(crate) requests: u64,
+    /// The state machine and the sessions.
+    pub(crate) replica: Option<Replica>,
+    /// What those ask of the protocol.
+    pub(crate) asked: VecDeque<Asked>,
 }
 
 /// How long an undisturbed disk takes at most.
@@ -92,6 +100,7 @@ pub(crate) const DISK_QUICK: u64 = 300_000;
 pub(crate) struct Settings {
     pub(crate) nodes: usize,
     pub(crate) keep_entries: usize,
+    pub(crate) linear_reads: bool,
     pub(crate) bugs: Bugs,
 }
 
@@ -102,6 +111,11 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     pub(crate) net: Net,
     pub(crate) checker: Checker,
+    pub(crate) witness: Witness,
+    pub(crate) clients: Clients,
+    pub(crate) payloads: Payloads,
+    /// Nothing is reviewed any more, so that nothing happens that nobody asked for.
+    pub(crate) quiet: bool,
     /// All that the nodes said of themselves.
     pub(crate) traces: Vec<(u64, usize, TraceEvent)>,
     /// How many inputs the nodes have taken: each led to a state that was checked.
@@ -113,7 +127,7 @@ pub(crate) struct World {
     pub(crate) acknowledged: u64,
     queue: BinaryHeap<Reverse<Due>>,
     order: u64,
-    settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 impl Node {
@@ -136,6 +150,8 @@ impl Node {
             inbox: VecDeque::new(),
             tick_owed: false,
             requests: 0,
+            replica: None,
+            asked: VecDeque::new(),
         }
     }
 }
@@ -148,6 +164,10 @@ impl World {
             nodes: (0..nodes).map(|node| Node::new(seed, node)).collect(),
             net: Net::new(seed, nodes),
             checker: Checker::default(),
+            witness: Witness::default(),
+            clients: Clients::new(seed, nodes + 1),
+            payloads: Payloads::new(),
+            quiet: false,
             traces: Vec::new(),
             steps: 0,
             digest: None,
@@ -205,7 +225,7 @@ impl World {
         };
         let state = &mut self.nodes[node];
         state.boot += 1;
-        let boot = state.disk.durable.boot();
+        let boot = state.disk.durable.boot(&self.payloads)?;
         state.applied = state.disk.durable.history[..state.disk.durable.in_snapshot].to_vec();
         let core = Core::new(config, boot, Nanos(self.now + state.ahead))
             .map_err(|e| format!("boot: {e}"))?;
@@ -213,43 +233,14 @@ impl World {
         state.disk_free = self.now;
         state.wake_at = 0;
         state.harmed = self.now;
+        self.nodes[node].replica = Some(self.replica_of(node)?);
+        let end = End {
+            node,
+            boot: self.nodes[node].boot,
+        };
+        self.schedule(self.now, Event::Review(end));
         self.log(|| format!("n{} starts", node + 1));
         self.feed(node, Input::Tick)
-    }
-
-    /// A client writes at `node`.
-    pub(crate) fn write(&mut self, node: usize) -> Result<(), String> {
-        let request = self.next_request(node);
-        let payload = payload_of(Sid(node as u8 + 1), request);
-        self.feed(node, Input::Propose { request, payload })
-    }
-
-    /// A client begins a linearizable read at `node`.
-    pub(crate) fn read(&mut self, node: usize) -> Result<(), String> {
-        if self.nodes[node].core.is_none() {
-            return Ok(());
-        }
-        let request = self.next_request(node);
-        self.checker.on_read(node, request);
-        self.feed(node, Input::ReadIndex { request })
-    }
-
-    /// Puts what a node has applied into a snapshot on its disk.
-    pub(crate) fn compact(&mut self, node: usize) -> Result<(), String> {
-        let state = &mut self.nodes[node];
-        if state.core.is_none() || state.paused || state.applied.is_empty() {
-            return Ok(());
-        }
-        // A snapshot older than the installed one, or not yet covered by the log on disk, is not
-        // taken.
-        let covers = state.disk.durable.history.starts_with(&state.applied)
-            && state.disk.written.history.starts_with(&state.applied);
-        if !covers {
-            return Ok(());
-        }
-        state.disk.snapshot(state.applied.len());
-        let zxid = state.disk.durable.history[state.disk.durable.in_snapshot - 1].zxid;
-        self.feed(node, Input::Compacted { zxid })
     }
 
     /// The node that serves as leader of the newest epoch.
@@ -279,12 +270,6 @@ impl World {
                 tail.pop_front();
             }
         }
-    }
-
-    fn next_request(&mut self, node: usize) -> u64 {
-        let state = &mut self.nodes[node];
-        state.requests += 1;
-        state.boot << 40 | state.requests
     }
 
     pub(crate) fn schedule(&mut self, at: u64, event: Event) {
@@ -327,16 +312,12 @@ impl World {
             }
             Event::Snapshot(end) => {
                 if self.is_current(end) {
-                    let applied = &self.nodes[end.node].applied;
-                    let zxid = applied.last().map_or(Zxid::ZERO, |record| record.zxid);
-                    let bytes = snapshot_bytes(applied);
-                    self.feed(
-                        end.node,
-                        Input::Snapshot {
-                            zxid,
-                            bytes: bytes[..].into(),
-                        },
-                    )?;
+                    self.snapshot(end.node)?;
+                }
+            }
+            Event::Review(end) => {
+                if self.is_current(end) {
+                    self.review(end)?;
                 }
             }
         }
@@ -383,7 +364,7 @@ impl World {
                 self.strike(node)?;
             }
         }
-        Ok(())
+        self.do_asked(node)
     }
 
     fn digest(&mut self, node: usize, output: &Output) {

@@ -134,10 +134,35 @@ fn files_that_are_cut_empty_or_missing_are_noticed() {
     }
 }
 
+#[test]
+fn a_log_without_its_newest_segments_is_refused() {
+    let mut refused = 0;
+    for seed in 0..4 * SEEDS {
+        let (files, expected) = directory(seed, &Disk::default());
+        let mut without = files.clone();
+        without.remove(&newest_segment(&files));
+        // Each time one more is missing, of those that hold batches.
+        while segments(&without).count() > 1 {
+            without.remove(&newest_segment(&without));
+            let newest = newest_segment(&without);
+            let what = format!("seed {seed}, {} is the newest", newest.display());
+            let error = same_or_refused(&without, &expected, &what);
+            let text = error.map_or(String::new(), |error| error.to_string());
+            assert!(text.contains("is missing"), "{what}: {text}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 10, "{refused}");
+}
+
 fn newest_segment(files: &Directory) -> PathBuf {
-    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-    let segments = files.keys().filter(|path| name(path).starts_with("log."));
-    segments.max().unwrap().clone()
+    segments(files).max().unwrap().clone()
+}
+
+fn segments(files: &Directory) -> impl Iterator<Item = &PathBuf> {
+    files
+        .keys()
+        .filter(|path| path.to_str().unwrap().starts_with("/data/log."))
 }
 
 #[test]
@@ -163,10 +188,7 @@ fn files_of_another_directory_are_refused() {
 #[test]
 fn segments_that_changed_places_are_refused() {
     let (files, expected) = directory(1, &Disk::default());
-    let segments: Vec<&PathBuf> = files
-        .keys()
-        .filter(|path| path.to_str().unwrap().contains("log."))
-        .collect();
+    let segments: Vec<&PathBuf> = segments(&files).collect();
     assert!(segments.len() > 2, "{segments:?}");
     for pair in segments.windows(2) {
         let mut swapped = files.clone();

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use chaos_node::protocol::blob::Blob;
 use chaos_node::protocol::io::DiskOp;
 use chaos_node::protocol::message::Entry;
 use chaos_node::protocol::zxid::{Sid, Zxid};
@@ -109,7 +110,7 @@ impl Writer {
         let places: Vec<Zxid> = self.places().skip(1).collect();
         let zxid = places[usize::try_from(self.rng.below(places.len() as u64)).unwrap()];
         self.kept = zxid;
-        let bytes = vec![1; 100 + usize::try_from(self.rng.below(900)).unwrap()].into();
+        let bytes = Blob::from(vec![1; 100 + usize::try_from(self.rng.below(900)).unwrap()]);
         StorageOp::SaveSnapshot { zxid, bytes }
     }
 
@@ -120,7 +121,7 @@ impl Writer {
         self.log.clear();
         let count = self.rng.up_to(6);
         let entries = self.entries(count);
-        let bytes = vec![2; usize::try_from(self.rng.below(900)).unwrap()].into();
+        let bytes = Blob::from(vec![2; usize::try_from(self.rng.below(900)).unwrap()]);
         StorageOp::Protocol(DiskOp::InstallSnapshot {
             zxid,
             bytes,

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test helper may fail loudly")]
 
+mod cost;
 mod crash;
 mod damage;
 mod disk;

@@ -29,6 +29,9 @@ pub(super) fn head(record: &RunRecord) -> String {
         format!("{:.1} s", record.duration.as_secs_f64()),
         format!("seed {}", plan.seed),
         record.environment.started_utc.clone(),
+        plan.bug
+            .as_ref()
+            .map_or_else(String::new, |bug| format!("planted bug {bug}")),
     ];
     let facts: Vec<String> = facts
         .iter()

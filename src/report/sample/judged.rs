@@ -196,6 +196,7 @@ pub(super) fn facts(shape: Shape) -> PlanFacts {
         probe_every: Some(Nanos::from_millis(20)),
         probe_deadline: Nanos::from_millis(50),
         timeout: Nanos::from_secs(2),
+        bug: None,
     }
 }
 

@@ -1,10 +1,64 @@
 //! One test per rule of the protocol, on one node whose peers are played by the test.
+//!
+//! What must be durable before what:
+//! * a promise before its acknowledgement: `an_epoch_is_acknowledged_only_when_it_is_durable`
+//! * a leader's own promise before it asks for others': `a_leader_promises_its_epoch_durably_before_it_asks_others`
+//! * history, then epoch, then acknowledgement: `a_history_is_written_before_its_epoch_and_both_before_the_acknowledgement`
+//! * a received snapshot, whole: `a_snapshot_counts_only_as_a_whole_and_is_in_force_before_it_is_acknowledged`
+//! * a leader's own epoch before it is established: `a_leader_is_established_only_when_its_own_epoch_is_durable`
+//! * a proposal before its acknowledgement: `a_proposal_is_acknowledged_when_durable_and_delivered_when_committed`
+//! * a leader's own log before it counts itself: `a_leader_counts_itself_only_when_its_own_log_is_durable`
+//! * what a disk may hold at the start: `a_disk_that_breaks_the_rules_is_refused`
+//! * and what a crash may leave: `a_log_ahead_of_its_epoch_is_what_a_crash_during_the_synchronisation_leaves`
+//!
+//! Election:
+//! * only to a history at least as good: `a_looking_node_grants_only_to_a_history_at_least_as_good`
+//! * one candidate at a time: `one_candidate_at_a_time_is_granted`
+//! * nobody who has a leader grants: `a_node_with_a_leader_grants_nobody_until_it_loses_it`
+//!
+//! Discovery:
+//! * the new epoch is the greatest: `the_new_epoch_is_above_every_promise`
+//! * a promise is given once, never for an older epoch: `an_epoch_promised_before_is_no_second_promise_and_an_older_one_is_refused`
+//! * and counts once: `a_promise_to_somebody_else_does_not_make_an_epoch`
+//! * the leader has the best history: `a_leader_gives_up_if_a_follower_has_a_better_history`
+//! * a greater promise can be joined: `a_follower_that_promised_more_makes_the_leader_begin_anew`
+//!
+//! Synchronisation:
+//! * nothing missing: `a_follower_that_has_everything_is_sent_nothing_but_the_epoch`
+//! * a difference: `a_follower_that_is_behind_is_sent_what_it_lacks`
+//! * a cut, also across epochs: `a_follower_with_transactions_of_its_own_is_cut_back_across_epochs`
+//! * a snapshot: `a_follower_further_behind_than_the_log_is_sent_a_snapshot_and_what_follows`
+//! * what is committed is never cut: `a_cut_log_loses_nothing_committed`
+//! * no holes: `a_hole_in_the_history_is_fatal`
+//! * forwarding from the point of the difference: `what_is_proposed_during_a_synchronisation_follows_the_history_on_the_same_stream`
+//! * no acknowledgement overtakes that of the history: `a_proposal_during_the_synchronisation_is_acknowledged_only_behind_the_history`
+//! * commits before a follower is let in: `a_commit_before_a_follower_is_let_in_is_neither_lost_nor_early`
+//! * it is let in with the latest commit: `a_follower_is_let_in_with_the_latest_commit_not_with_what_it_acknowledged`
+//! * and serves from there: `clients_are_served_only_when_all_is_delivered_that_was_committed`
+//!
+//! Broadcast:
+//! * a quorum commits: `a_leader_commits_with_a_quorum_and_not_before`
+//! * requests travel to the leader: `a_request_goes_to_the_leader_and_its_refusal_comes_back`
+//! * a counter never runs over: `a_full_counter_forces_a_new_epoch`
+//! * nothing is too large for a frame: `a_payload_that_fits_no_frame_is_refused`
+//! * a read asks a quorum after it began: `a_read_waits_for_a_ping_answered_after_it_was_asked`
+//!
+//! Membership and roles:
+//! * suspicion comes before the search: `a_suspicion_is_told_before_looking`
+//! * a leader needs a quorum: `a_leader_without_a_quorum_gives_up_and_leaves_its_writes_unknown`
+//! * whose size never changes: `the_quorum_stays_the_same_whoever_is_evicted`
+//! * a follower goes with its link: `a_follower_is_forgotten_with_its_link_even_if_that_never_came_alive`
+//! * former roles hear nothing: `what_was_said_to_a_former_role_is_dropped`
+//! * and say nothing: `a_completion_of_a_former_role_says_nothing`
 
+mod durability_tests;
 mod following_tests;
 mod leading_tests;
+mod sync_tests;
 
 use crate::bug::Bugs;
 use crate::protocol::Core;
+use crate::protocol::blob::Blob;
 use crate::protocol::io::{
     Boot, BootError, BreakReason, CoreConfig, DiskOp, Input, Output, Phase, RejectReason, Timing,
     TraceEvent,
@@ -218,8 +272,8 @@ impl Stage {
         assert!(self.core.status().serving);
     }
 
-    /// Becomes the established leader with n1 as its follower.
-    fn lead(&mut self) -> u32 {
+    /// Becomes the leader-elect, with n1 asked for its promise.
+    fn elect(&mut self) {
         self.ping(1, PeerRole::Looking, Standing::default());
         self.give(Input::Tick);
         let round = self.core.round;
@@ -231,6 +285,12 @@ impl Stage {
             }),
         );
         self.say(1, Body::FollowerInfo { accepted_epoch: 1 });
+        assert_eq!(self.core.status().phase, Phase::Electing);
+    }
+
+    /// Becomes the established leader with n1 as its follower.
+    fn lead(&mut self) -> u32 {
+        self.elect();
         let epoch = self.core.status().accepted_epoch;
         let last = self.core.log.last();
         let (standing, epoch_ends) = (Standing::default(), vec![last]);
@@ -253,4 +313,26 @@ fn ticket_of(output: &Output) -> Option<Ticket> {
         Output::Disk { ticket, .. } => Some(*ticket),
         _ => None,
     }
+}
+
+#[test]
+fn every_rule_has_its_test_and_every_test_its_rule() {
+    let here = include_str!("mod.rs");
+    let rules = here.lines().filter_map(|line| line.strip_prefix("//! * "));
+    let mut named: Vec<&str> = rules.filter_map(|rule| rule.split('`').nth(1)).collect();
+    let files = [
+        include_str!("durability_tests.rs"),
+        include_str!("following_tests.rs"),
+        include_str!("leading_tests.rs"),
+        include_str!("sync_tests.rs"),
+    ];
+    let tests = |text: &'static str| text.split("#[test]\nfn ").skip(1);
+    let mut written: Vec<&str> = files
+        .into_iter()
+        .flat_map(tests)
+        .filter_map(|test| test.split('(').next())
+        .collect();
+    named.sort_unstable();
+    written.sort_unstable();
+    assert_eq!(named, written);
 }
