@@ -1,21 +1,21 @@
 //! Makes a failing schedule short: which of its steps are needed?
 //!
-//! First everything behind the failure goes, then ever smaller pieces of the rest are left out as
-//! long as the same rule is still broken (the ddmin algorithm of Zeller and Hildebrandt, 2002).
-//! What remains is *one-minimal*: no single step can be left out.
+//! First everything behind the failure goes, then whole kinds of actions, then ever smaller pieces of
+//! the rest, as long as something still fails (the ddmin algorithm of Zeller and Hildebrandt, 2002).
+//! What remains is *one-minimal* unless the work allowed was used up: no single step can be left out.
+
+use std::mem::{Discriminant, discriminant};
 
 use super::action::Action;
 use super::play::{Outcome, Watch, class_of, play};
 use super::schedule::Schedule;
 
-/// How many runs are spent at most.
-const RUNS: usize = 8000;
+/// How many states are gone through at most.
+const WORK: u64 = 25_000_000;
 
-/// How many other chances are tried for a candidate that does not fail.
-const OTHER_CHANCES: u64 = 3;
-
-/// How many for the few candidates that would leave out most at once.
-const MANY_CHANCES: u64 = 400;
+/// How many other chances are tried at most for a candidate that does not fail: the more, the fewer
+/// steps it has.
+const OTHER_CHANCES: u64 = 60;
 
 /// A schedule made short.
 #[derive(Debug)]
@@ -39,32 +39,52 @@ pub(crate) fn only(schedule: &Schedule, kept: &[usize]) -> Schedule {
     }
 }
 
+/// What goes wrong is either that something wrong happens, or that nothing does any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Safety,
+    Availability,
+    Liveness,
+}
+
+impl Kind {
+    pub(crate) fn of(error: &str) -> Self {
+        match class_of(error) {
+            "I13" => Self::Availability,
+            "liveness" => Self::Liveness,
+            _ => Self::Safety,
+        }
+    }
+}
+
 /// Tries candidates.
 struct Trial<'a> {
     schedule: &'a Schedule,
-    class: String,
+    kind: Kind,
     /// The chance of the last candidate that failed.
     chance: u64,
-    runs: usize,
+    work: u64,
 }
 
 impl Trial<'_> {
-    /// Whether these steps break the same rule. Without some of the steps the same chance falls
-    /// on other messages, so a few others are tried as well.
-    fn fails(&mut self, kept: &[usize], other_chances: u64) -> bool {
-        let candidate = only(self.schedule, kept);
-        let others = (1..=other_chances).map(|other| self.schedule.chance ^ other << 40);
+    /// Whether these steps fail in the same way. Without some of the steps the same chance falls
+    /// on other messages, so others are tried as well.
+    fn fails(&mut self, kept: &[usize]) -> bool {
+        let others = (4000 / (kept.len() as u64 + 1)).clamp(1, OTHER_CHANCES);
+        self.fails_with(kept, others)
+    }
+
+    fn fails_with(&mut self, kept: &[usize], others: u64) -> bool {
+        let mut candidate = only(self.schedule, kept);
+        let others = (1..=others).map(|other| self.schedule.chance ^ other << 40);
         for chance in [self.chance].into_iter().chain(others) {
-            self.runs += 1;
-            if self.runs > RUNS {
+            if self.work > WORK {
                 return false;
             }
-            let candidate = Schedule {
-                chance,
-                ..candidate.clone()
-            };
-            let error = play(&candidate, Watch::default()).error;
-            if error.is_some_and(|error| class_of(&error) == self.class) {
+            candidate.chance = chance;
+            let outcome = play(&candidate, Watch::default());
+            self.work += outcome.states;
+            if outcome.error.is_some_and(|it| Kind::of(&it) == self.kind) {
                 self.chance = chance;
                 return true;
             }
@@ -77,13 +97,13 @@ impl Trial<'_> {
 pub(crate) fn shrink(schedule: &Schedule, error: &str) -> Shrunk {
     let mut trial = Trial {
         schedule,
-        class: class_of(error).to_owned(),
+        kind: Kind::of(error),
         chance: schedule.chance,
-        runs: 0,
+        work: 0,
     };
     let mut kept: Vec<usize> = (0..schedule.steps.len()).collect();
     shorten(&mut kept, &mut trial);
-    leap(&mut kept, &mut trial);
+    leave_kinds_out(&mut kept, &mut trial);
     let mut piece = kept.len().div_ceil(2);
     while piece > 0 {
         let before = kept.len();
@@ -91,7 +111,7 @@ pub(crate) fn shrink(schedule: &Schedule, error: &str) -> Shrunk {
         while start < kept.len() {
             let end = (start + piece).min(kept.len());
             let without: Vec<usize> = [&kept[..start], &kept[end..]].concat();
-            if trial.fails(&without, OTHER_CHANCES) {
+            if trial.fails(&without) {
                 kept = without;
             } else {
                 start = end;
@@ -123,7 +143,7 @@ fn shorten(kept: &mut Vec<usize>, trial: &mut Trial<'_>) {
     let (mut too_few, mut enough) = (0, kept.len());
     while too_few + 1 < enough {
         let middle = usize::midpoint(too_few, enough);
-        if trial.fails(&kept[..middle], 0) {
+        if trial.fails_with(&kept[..middle], 0) {
             enough = middle;
         } else {
             too_few = middle;
@@ -132,27 +152,30 @@ fn shorten(kept: &mut Vec<usize>, trial: &mut Trial<'_>) {
     kept.truncate(enough);
 }
 
-/// Tries to leave out the load and the older faults altogether.
-fn leap(kept: &mut Vec<usize>, trial: &mut Trial<'_>) {
-    let is_fault = |&index: &usize| {
-        let action = trial.schedule.steps[index].action;
-        !matches!(
-            action,
-            Action::Write(..) | Action::Read(_) | Action::Client(_)
-        )
-    };
-    let faults: Vec<usize> = kept.iter().copied().filter(is_fault).collect();
-    let candidates = [
-        (&faults, 4),
-        (&faults, 2),
-        (&faults, 1),
-        (&*kept, 8),
-        (&*kept, 4),
-    ];
-    let last_of =
-        |(steps, part): (&Vec<usize>, usize)| steps[steps.len() - steps.len() / part..].to_vec();
-    for last in candidates.map(last_of) {
-        if trial.fails(&last, MANY_CHANCES) {
+/// Tries to leave out all actions of one kind at once, and all early ones.
+fn leave_kinds_out(kept: &mut Vec<usize>, trial: &mut Trial<'_>) {
+    let kind_of = |index: usize| discriminant(&trial.schedule.steps[index].action);
+    let mut kinds: Vec<(usize, Discriminant<Action>)> = Vec::new();
+    for &index in &*kept {
+        let kind = kind_of(index);
+        match kinds.iter_mut().find(|(_, known)| *known == kind) {
+            Some((count, _)) => *count += 1,
+            None => kinds.push((1, kind)),
+        }
+    }
+    kinds.sort_by_key(|(count, _)| usize::MAX - count);
+    for (_, kind) in kinds {
+        let steps = &trial.schedule.steps;
+        let others = kept.iter().copied();
+        let others = others.filter(|&index| discriminant(&steps[index].action) != kind);
+        let without: Vec<usize> = others.collect();
+        if trial.fails(&without) {
+            *kept = without;
+        }
+    }
+    for part in [16, 8, 4, 2] {
+        let last = kept[kept.len() - kept.len() / part..].to_vec();
+        if trial.fails(&last) {
             *kept = last;
             break;
         }

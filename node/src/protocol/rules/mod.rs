@@ -20,6 +20,7 @@
 //! * the new epoch is the greatest: `the_new_epoch_is_above_every_promise`
 //! * a promise is given once, never for an older epoch: `an_epoch_promised_before_is_no_second_promise_and_an_older_one_is_refused`
 //! * and counts once: `a_promise_to_somebody_else_does_not_make_an_epoch`
+//! * who does not promise soon is not waited for: `a_leader_elect_does_not_wait_long_for_a_promise`
 //! * the leader has the best history: `a_leader_gives_up_if_a_follower_has_a_better_history`
 //! * a greater promise can be joined: `a_follower_that_promised_more_makes_the_leader_begin_anew`
 //!
@@ -28,6 +29,7 @@
 //! * a difference: `a_follower_that_is_behind_is_sent_what_it_lacks`
 //! * a cut, also across epochs: `a_follower_with_transactions_of_its_own_is_cut_back_across_epochs`
 //! * a snapshot: `a_follower_further_behind_than_the_log_is_sent_a_snapshot_and_what_follows`
+//! * a long history gets the time that it takes: `a_leader_elect_waits_long_for_a_follower_that_takes_in_its_history`
 //! * what is committed is never cut: `a_cut_log_loses_nothing_committed`
 //! * no holes: `a_hole_in_the_history_is_fatal`
 //! * forwarding from the point of the difference: `what_is_proposed_during_a_synchronisation_follows_the_history_on_the_same_stream`
