@@ -34,10 +34,7 @@ use crate::transport::{accept_clients, accept_peers, listen};
 pub async fn run(config: Config) -> Result<(), ServerError> {
     let peer_listener = open_listener(config.listen, "peers")?;
     let client_listener = open_listener(config.client, "clients")?;
-    let trace = Trace::open(config.me, config.trace.as_deref()).map_err(|source| {
-        let path = config.trace.clone();
-        ServerError::Trace { path, source }
-    })?;
+    let trace = open_trace(&config)?;
     let mut storage = DiskStorage::open(Options {
         dir: config.data.clone(),
         node: config.me.0,
@@ -118,6 +115,13 @@ fn open_listener(address: SocketAddr, purpose: &'static str) -> Result<TcpListen
         address,
         purpose,
         source,
+    })
+}
+
+fn open_trace(config: &Config) -> Result<Trace, ServerError> {
+    Trace::open(config.me, config.trace.as_deref()).map_err(|source| {
+        let path = config.trace.clone();
+        ServerError::Trace { path, source }
     })
 }
 
