@@ -37,3 +37,16 @@ again n="20" plan="plans/kill-leader.yaml":
 orphans n="20":
     cargo build --release
     bash tests/scripts/orphans.sh {{n}}
+
+# Write throughput of the bundled ensemble beside Debian's ZooKeeper (apt-get install zookeeper).
+bench *args:
+    cargo build --release
+    benches/zookeeper.sh sh -c './target/release/chaos bench --against "zookeeper=$ZOOKEEPER" {{args}}'
+
+# Feed every reader of foreign bytes N nearly right inputs (release build, one core).
+fuzz n="100000" *targets="":
+    fuzz/run {{n}} {{targets}}
+
+# What the storage costs on this machine's disk, with N entries (release build).
+storage-cost n="1000000":
+    CHAOS_STORAGE_ENTRIES={{n}} cargo test --release -p chaos-node --test storage cost:: -- --nocapture --test-threads=1

@@ -32,4 +32,6 @@ pub mod report;
 
 pub mod run;
 
+pub mod campaign;
+
 pub mod cli;

@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["load", "plan", "results"],
     &["report"],
     &["run"],
+    &["campaign"],
     &["cli"],
     &["lib", "main"],
 ];

@@ -65,6 +65,12 @@ pub(super) fn print(failure: &Failure) {
     drop(std::io::stderr().lock().write_all(text.as_bytes()));
 }
 
+/// Writes a line of progress to stderr.
+pub(super) fn note(text: &str) {
+    // Nobody is left to be told if stderr is closed.
+    drop(std::io::stderr().lock().write_all(text.as_bytes()));
+}
+
 /// Writes a result to stdout. A closed pipe is not an error of ours.
 pub(super) fn output(text: &str) {
     let mut stdout = std::io::stdout().lock();

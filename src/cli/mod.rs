@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, progress to stderr.
 
+mod bench;
 mod check;
 mod failure;
 mod list;
@@ -40,6 +41,8 @@ enum Command {
     Report(report::ReportArguments),
     /// Check plans without running them
     Validate(validate::ValidateArguments),
+    /// Measure write throughput of the bundled ensemble, beside others if asked
+    Bench(bench::BenchArguments),
     /// Show what there is: runs, faults, systems, workloads, models, metrics
     List(list::ListArguments),
 }
@@ -89,6 +92,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(arguments) => check::check(&arguments, color),
         Command::Report(arguments) => report::report(&arguments, color),
         Command::Validate(arguments) => validate::validate(&arguments, color),
+        Command::Bench(arguments) => bench::bench(&arguments),
         Command::List(arguments) => list::list(&arguments),
     };
     let exit = done.unwrap_or_else(|failure| {

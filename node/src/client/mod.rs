@@ -15,6 +15,7 @@ mod reconfigure;
 mod reply;
 mod request;
 mod sha1;
+mod stat;
 mod watch;
 mod watches;
 mod words;

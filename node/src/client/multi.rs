@@ -6,6 +6,7 @@
 use super::read::{Read, ReadKind};
 use super::reply::Form;
 use super::request::{CHECK, CREATE, CREATE2, DELETE, GET_CHILDREN, GET_DATA, Request, SET_DATA};
+use super::stat::write_stat;
 use super::write::{self, Write};
 use crate::jute::{JuteError, Reader, Writer};
 use crate::state::{ErrorCode, Outcome, TxnOp};
@@ -50,7 +51,7 @@ pub(super) fn done(outcomes: &[Outcome], with_stat: &[bool]) -> Vec<u8> {
             Outcome::Created { path, stat } if with_stat => {
                 part(&mut out, CREATE2);
                 out.text(path);
-                stat.write(&mut out);
+                write_stat(stat, &mut out);
             }
             Outcome::Created { path, .. } => {
                 part(&mut out, CREATE);
@@ -58,7 +59,7 @@ pub(super) fn done(outcomes: &[Outcome], with_stat: &[bool]) -> Vec<u8> {
             }
             Outcome::DataSet(stat) => {
                 part(&mut out, SET_DATA);
-                stat.write(&mut out);
+                write_stat(stat, &mut out);
             }
             Outcome::Checked => part(&mut out, CHECK),
             Outcome::Opened

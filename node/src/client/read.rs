@@ -1,5 +1,6 @@
 //! Requests that are answered from the state of this node.
 
+use super::stat::write_stat;
 use super::watches::WatchKind;
 use crate::jute::{JuteError, Reader, Writer};
 use crate::state::{Access, ErrorCode, Identity, Stat, State, Znode, permission};
@@ -93,7 +94,7 @@ impl Read {
             ReadKind::Ping => {}
             ReadKind::Exists => {
                 let node = view.state.node(&self.path).ok_or(ErrorCode::NoNode)?;
-                view.stat(&self.path, node).write(&mut out);
+                write_stat(&view.stat(&self.path, node), &mut out);
             }
             ReadKind::Data => self.data(view, &mut out)?,
             ReadKind::Children | ReadKind::ChildrenAndStat => self.children(view, &mut out)?,
@@ -136,7 +137,7 @@ impl Read {
         } else {
             node.data.write(out);
         }
-        view.stat(&self.path, node).write(out);
+        write_stat(&view.stat(&self.path, node), out);
         Ok(())
     }
 
@@ -149,7 +150,7 @@ impl Read {
             out.text(name);
         }
         if self.kind == ReadKind::ChildrenAndStat {
-            node.stat.write(out);
+            write_stat(&node.stat, out);
         }
         Ok(())
     }
@@ -179,7 +180,7 @@ impl Read {
                 }
             }
         }
-        node.stat.write(out);
+        write_stat(&node.stat, out);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The frames that clients get.
 
 use super::multi;
+use super::stat::write_stat;
 use crate::jute::Writer;
 use crate::state::{ChangeKind, ErrorCode, Outcome, PASSWORD_LEN};
 
@@ -38,12 +39,12 @@ impl Reply {
             Outcome::Created { path, stat } => {
                 out.text(path);
                 if *form == Form::WithStat {
-                    stat.write(&mut out);
+                    write_stat(stat, &mut out);
                 }
                 Ok(out.into_bytes())
             }
             Outcome::DataSet(stat) | Outcome::AccessSet(stat) => {
-                stat.write(&mut out);
+                write_stat(stat, &mut out);
                 Ok(out.into_bytes())
             }
             Outcome::Opened

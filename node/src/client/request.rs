@@ -11,8 +11,9 @@ use crate::protocol::message::MAX_PAYLOAD;
 use crate::state::{ErrorCode, TxnOp};
 
 /// The largest frame that a client may send, in bytes. A write fits into a transaction with its
-/// headers and the identities of its session; ZooKeeper's own limit is about as large.
-pub const MAX_REQUEST: usize = MAX_PAYLOAD - MAX_IDENTITIES - 256;
+/// headers and an ordinary identity or two, and is refused where that is not enough; ZooKeeper's own
+/// limit is as large.
+pub const MAX_REQUEST: usize = MAX_PAYLOAD - 256;
 
 /// How much the identities of one session may take in a transaction, in bytes.
 pub const MAX_IDENTITIES: usize = 8 * 1024;

@@ -199,9 +199,11 @@ const fn found(is_found: bool) -> Result<Vec<u8>, ErrorCode> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::client::{hex, parse};
-    use crate::state::Change;
+    use crate::state::{Access, Change};
 
     const A: ConnId = ConnId(1);
 
@@ -298,7 +300,9 @@ mod tests {
             (ChangeKind::Created, "/r/x"),
         ] {
             let path = path.to_owned();
-            assert!(watches.fire(&Change { kind, path }).contains(&A));
+            let access = Arc::from([Access::open()]);
+            let change = Change { kind, path, access };
+            assert!(watches.fire(&change).contains(&A));
         }
     }
 }

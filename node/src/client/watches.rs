@@ -280,13 +280,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::state::Access;
 
     const A: ConnId = ConnId(1);
     const B: ConnId = ConnId(2);
 
     fn fire(table: &mut WatchTable, kind: ChangeKind, path: &str) -> Vec<ConnId> {
         let path = path.to_owned();
-        table.fire(&Change { kind, path }).into_iter().collect()
+        let access = Arc::from([Access::open()]);
+        let change = Change { kind, path, access };
+        table.fire(&change).into_iter().collect()
     }
 
     #[test]

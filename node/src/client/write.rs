@@ -99,10 +99,11 @@ fn create(operation: i32, input: &mut Reader<'_>) -> Result<TxnOp, JuteError> {
     })
 }
 
-/// Flags that stand for nothing become a lifetime that no znode can have: such a create is refused
-/// with the others that make no sense, also inside a multi.
+/// Flags that stand for nothing, and a lifetime where the flags want none, become a lifetime that no
+/// znode can have: such a create is refused with the others that make no sense, also inside a multi.
 const fn create_mode(flags: i32, ttl_ms: i64) -> (CreateMode, bool) {
     match flags {
+        0..=4 if ttl_ms >= 0 => (CreateMode::Ttl { ttl_ms: NO_TTL }, false),
         0 => (CreateMode::Persistent, false),
         1 => (CreateMode::Ephemeral, false),
         2 => (CreateMode::Persistent, true),
@@ -226,5 +227,6 @@ mod tests {
         assert_eq!(create(CREATE_TTL, 6), (ttl(7), true, Form::WithStat));
         assert_eq!(create(CREATE, 5), (ttl(-1), false, Form::Plain));
         assert_eq!(create(CREATE_TTL, 9), (ttl(-1), false, Form::WithStat));
+        assert_eq!(create(CREATE_TTL, 0), (ttl(-1), false, Form::WithStat));
     }
 }

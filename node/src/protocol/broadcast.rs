@@ -10,13 +10,10 @@ use crate::bug::Bug;
 use super::discovery::EpochAnswer;
 use super::io::{Output, RejectReason, TraceEvent};
 use super::machine::Core;
-use super::message::{Body, Entry, MAX_PAYLOAD, Payload};
+use super::message::{Body, Entry, MAX_PAYLOAD, MAX_TRANSACTIONS, Payload};
 use super::quorum::reached_by;
 use super::role::{FollowerStage, LeaderStage, Progress, Role};
 use super::zxid::{COUNTER_LIMIT, Nanos, Sid, Zxid};
-
-/// How many transactions may be proposed and not yet committed.
-const MAX_OUTSTANDING: usize = 10_000;
 
 /// How many requests of one node's clients may be under way.
 pub(super) const MAX_REQUESTS: usize = 20_000;
@@ -98,7 +95,7 @@ impl Core {
             return false;
         };
         let outstanding = self.log.count_after(self.committed.max(self.log.base()));
-        if leading.stage != LeaderStage::Established || outstanding >= MAX_OUTSTANDING {
+        if leading.stage != LeaderStage::Established || outstanding >= MAX_TRANSACTIONS {
             return false;
         }
         let last = self.log.last();

@@ -68,9 +68,18 @@ impl Core {
         let Role::Leading(leading) = &self.role else {
             return;
         };
+        // A large history takes a while to encode here and to write down there. How long is bounded by
+        // the patience with each follower.
+        let is_synchronising = leading.followers.values().any(|follower| {
+            matches!(
+                follower.stage,
+                Progress::AwaitingSnapshot | Progress::Receiving
+            )
+        });
         if self.disk_is_stuck() {
             self.look("disk_stalled");
         } else if leading.stage != LeaderStage::Established
+            && !is_synchronising
             && now.since(leading.progress) > LEADER_PATIENCE
         {
             self.look("no_quorum");

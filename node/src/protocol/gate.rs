@@ -7,8 +7,9 @@
 
 use std::collections::VecDeque;
 
+use super::blob::Blob;
 use super::io::{DiskOp, Output};
-use super::message::{Body, Payload};
+use super::message::Body;
 use super::zxid::{Nanos, Ticket, Zxid};
 
 /// What a role does once its batch is durable.
@@ -37,14 +38,14 @@ struct Batch {
     /// The end of the log when this batch is done, less what later batches cut off.
     end: Zxid,
     issued: Nanos,
-    restore: Option<(Zxid, Payload)>,
+    restore: Option<(Zxid, Blob)>,
     then: Vec<Continuation>,
 }
 
 /// What came due with a completion.
 #[derive(Debug, Default)]
 pub(super) struct Completion {
-    pub(super) restore: Option<(Zxid, Payload)>,
+    pub(super) restore: Option<(Zxid, Blob)>,
     pub(super) then: Vec<Continuation>,
 }
 
@@ -78,7 +79,7 @@ impl Gate {
                     // Nothing of the old log counts any more, and until this is done the new one
                     // is not there either.
                     self.cap(Zxid::ZERO);
-                    restore = Some((*zxid, Payload::clone(bytes)));
+                    restore = Some((*zxid, bytes.clone()));
                 }
                 DiskOp::Append(_) | DiskOp::SetMeta { .. } => {}
             }
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn an_installed_snapshot_counts_only_when_it_is_durable() {
         let mut gate = Gate::new(Zxid::new(1, 7));
-        let (zxid, bytes) = (Zxid::new(2, 3), Payload::from([1u8]));
+        let (zxid, bytes) = (Zxid::new(2, 3), Blob::from(&[1u8]));
         let install = DiskOp::InstallSnapshot {
             zxid,
             bytes,
@@ -217,7 +218,7 @@ mod tests {
         assert_eq!(gate.durable(), Zxid::ZERO);
         assert_eq!(
             gate.done(Ticket(1)).restore,
-            Some((zxid, Payload::from([1u8])))
+            Some((zxid, Blob::from(&[1u8])))
         );
         assert_eq!(gate.durable(), zxid);
     }

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::bug::Bugs;
 
+use super::blob::Blob;
 use super::message::{Entry, Frame, Payload, SyncMode};
 use super::zxid::{ConnId, Nanos, Sid, Ticket, Zxid};
 
@@ -173,7 +174,7 @@ pub enum Input {
         /// The last transaction applied to it.
         zxid: Zxid,
         /// Its bytes, as [`DiskOp::InstallSnapshot`] will hand them to another node.
-        bytes: Payload,
+        bytes: Blob,
     },
     /// A snapshot of this node's own state machine is durable, so the core need not keep the log
     /// up to here (it keeps some thousands for followers that lag).
@@ -244,7 +245,7 @@ pub enum Output {
         /// The last transaction of the snapshot.
         zxid: Zxid,
         /// Its bytes.
-        bytes: Payload,
+        bytes: Blob,
     },
     /// A follower needs a snapshot: serialise the state machine as it stands at this point of the
     /// outputs and answer with [`Input::Snapshot`]. Asked again only after the answer.
@@ -308,7 +309,7 @@ pub enum DiskOp {
         /// The last transaction of the snapshot.
         zxid: Zxid,
         /// Its bytes.
-        bytes: Payload,
+        bytes: Blob,
         /// What follows it.
         entries: Vec<Entry>,
     },

@@ -212,6 +212,12 @@ impl Core {
         }
     }
 
+    /// How many requests of this node's clients are under way.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.writes.len() + self.reads.len()
+    }
+
     /// Everything that time alone brings about.
     fn tick(&mut self) {
         self.tick_links();

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use super::blob::Blob;
 use super::zxid::{Sid, Zxid};
 
 /// The content of a transaction, opaque to the protocol.
@@ -21,6 +22,10 @@ pub const MAX_FRAME: usize = 1 << 20;
 
 /// The largest payload of a transaction, in bytes: what a frame holds beside its headers.
 pub const MAX_PAYLOAD: usize = MAX_FRAME - 1024;
+
+/// How many transactions a leader proposes before they are committed; it refuses more. Shells keep
+/// the sum of their nodes' requests below it.
+pub const MAX_TRANSACTIONS: usize = 10_000;
 
 /// One transaction of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,7 +199,7 @@ pub enum Body {
         /// Where this piece begins. Pieces come in order and without gaps.
         offset: u64,
         /// The piece.
-        bytes: Payload,
+        bytes: Blob,
     },
     /// Synchronisation, leader: transactions that the follower lacks, in order.
     SyncEntries {

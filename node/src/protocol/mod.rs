@@ -5,6 +5,7 @@
 //! identifiers. The words are those of the ZAB papers: election, discovery, synchronisation,
 //! broadcast; epoch, history, quorum.
 
+pub mod blob;
 mod broadcast;
 mod discovery;
 mod election;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::message::{Entry, Payload, SyncMode};
+use super::message::{Entry, SyncMode};
 use super::zxid::{Nanos, Sid, Zxid};
 
 /// One of the three roles, with all that is forgotten when it ends.
@@ -210,7 +210,7 @@ impl Following {
 impl IncomingSnapshot {
     /// Takes the next piece; tells whether it fits.
     #[must_use]
-    pub(super) fn extend(&mut self, zxid: Zxid, total: u64, offset: u64, piece: &Payload) -> bool {
+    pub(super) fn extend(&mut self, zxid: Zxid, total: u64, offset: u64, piece: &[u8]) -> bool {
         let fits = zxid == self.zxid
             && total == self.total
             && offset == self.bytes.len() as u64

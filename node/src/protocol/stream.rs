@@ -19,8 +19,8 @@ const WINDOW: usize = 512;
 const WINDOW_BYTES: usize = 4 << 20;
 
 /// How many bytes may wait behind the window before the connection is given up: a snapshot plus
-/// what is proposed meanwhile.
-const QUEUE_BYTES: usize = 512 << 20;
+/// what is proposed meanwhile. The pieces of a snapshot share its memory.
+const QUEUE_BYTES: usize = 3 << 29;
 
 /// The shortest retransmission timeout; below it, scheduling delays look like losses.
 const RTO_FLOOR: Nanos = Nanos::from_millis(20);

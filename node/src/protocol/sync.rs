@@ -10,10 +10,11 @@
 
 use crate::bug::Bug;
 
+use super::blob::Blob;
 use super::gate::Then;
 use super::io::{DiskOp, Output, TraceEvent};
 use super::machine::Core;
-use super::message::{Body, Entry, Payload, SyncMode};
+use super::message::{Body, Entry, SyncMode};
 use super::role::{FollowerStage, Following, IncomingSnapshot, LeaderStage, Progress, Role};
 use super::zxid::{Sid, Zxid};
 
@@ -28,7 +29,7 @@ const BATCH_ENTRIES: usize = 512;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// The largest snapshot that a follower accepts, in bytes.
-const MAX_SNAPSHOT: u64 = 256 << 20;
+const MAX_SNAPSHOT: u64 = 1 << 30;
 
 impl Core {
     /// Leader: sends its history to a follower that has answered the epoch.
@@ -58,7 +59,7 @@ impl Core {
     }
 
     /// Leader: the state machine as it is now, for those who wait for it.
-    pub(super) fn on_snapshot(&mut self, zxid: Zxid, bytes: &Payload) {
+    pub(super) fn on_snapshot(&mut self, zxid: Zxid, bytes: &Blob) {
         let base = self.log.base();
         let Role::Leading(leading) = &mut self.role else {
             return;
@@ -84,13 +85,12 @@ impl Core {
             let mut offset = 0;
             loop {
                 let end = bytes.len().min(offset + CHUNK_BYTES);
-                let piece = Payload::from(&bytes[offset..end]);
                 let at = offset as u64;
                 let body = Body::SnapshotChunk {
                     zxid,
                     total,
                     offset: at,
-                    bytes: piece,
+                    bytes: bytes.piece(offset..end),
                 };
                 self.say(sid, incarnation, body);
                 offset = end;
@@ -213,7 +213,7 @@ impl Core {
         self.disk(vec![DiskOp::Truncate { after: to }]);
     }
 
-    fn on_snapshot_chunk(&mut self, zxid: Zxid, total: u64, offset: u64, piece: &Payload) {
+    fn on_snapshot_chunk(&mut self, zxid: Zxid, total: u64, offset: u64, piece: &[u8]) {
         let Some(following) = self.receiving() else {
             return;
         };
@@ -321,7 +321,7 @@ impl Core {
         self.committed = self.committed.max(zxid);
         DiskOp::InstallSnapshot {
             zxid,
-            bytes: Payload::from(bytes),
+            bytes: Blob::from(bytes),
             entries,
         }
     }
@@ -389,7 +389,7 @@ mod tests {
                 zxid: Zxid::new(1, counter),
                 origin: Sid(1),
                 request: 0,
-                payload: Payload::from(vec![0; (counter as usize * 7919) % 3000]),
+                payload: vec![0; (counter as usize * 7919) % 3000].into(),
             })
             .collect();
         let batches = batches(entries.iter());

@@ -45,3 +45,14 @@ pub struct Config {
     /// Rules that are broken on purpose.
     pub bugs: Bugs,
 }
+
+impl Config {
+    /// How many transactions this node counts as applied since a snapshot when it starts. It differs
+    /// from node to node, so that they do not all save a snapshot at the same transaction: their
+    /// disks would be slow together.
+    pub(super) fn snapshot_phase(&self) -> u64 {
+        let before = self.peers.range(..self.me).count() as u64;
+        let voters = self.peers.len() as u64 + 1;
+        self.snapshot_every / voters * before
+    }
+}

@@ -9,14 +9,17 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 use tokio::task::yield_now;
 
+use super::backlog::Backlog;
 use super::config::Config;
 use super::error::ServerError;
 use super::inbox::{Durable, Event, Inbox, Wake};
 use super::sessions::Sessions;
+use super::snapshots::Snapshots;
 use super::start::moment;
 use crate::clock;
 use crate::protocol::Core;
 use crate::protocol::io::{Input, Output, Phase};
+use crate::protocol::message::MAX_TRANSACTIONS;
 use crate::protocol::zxid::{ConnId, Nanos};
 use crate::state::{Change, State};
 use crate::storage::DiskWorker;
@@ -32,6 +35,8 @@ pub(super) struct Server {
     pub(super) sessions: Sessions,
     pub(super) trace: Trace,
     pub(super) worker: DiskWorker<Durable>,
+    pub(super) snapshots: Snapshots,
+    pub(super) backlog: Backlog,
     pub(super) peer_events: Sender<PeerEvent>,
     pub(super) client_events: Sender<ClientEvent>,
     pub(super) ids: Arc<AtomicU64>,
@@ -64,7 +69,12 @@ impl Server {
         self.step(Input::Tick);
         loop {
             self.settle()?;
-            match inbox.wait(self.wake_at.min(self.review_at)).await {
+            let deadline = if self.is_behind() {
+                0
+            } else {
+                self.wake_at.min(self.review_at)
+            };
+            match inbox.wait(deadline, self.takes_requests()).await {
                 Wake::Stop => break,
                 Wake::Time => {}
                 Wake::Event(event) => self.handle(event)?,
@@ -86,6 +96,11 @@ impl Server {
             .map_err(|source| self.trace_error(source))
     }
 
+    /// Whether clients may be served: the protocol says so, and the state is the one that it means.
+    pub(super) fn is_serving(&self) -> bool {
+        self.core.status().serving && self.backlog.is_open() && !self.snapshots.is_restoring()
+    }
+
     pub(super) fn step(&mut self, input: Input) {
         let now = Nanos(clock::monotonic_ns());
         self.core.step(now, input, &mut self.outputs);
@@ -95,7 +110,7 @@ impl Server {
     /// taken.
     fn drain(&mut self, inbox: &mut Inbox) -> Result<(), ServerError> {
         for _ in 0..BATCH {
-            match inbox.ready() {
+            match inbox.ready(self.takes_requests()) {
                 Some(event) => self.handle(event)?,
                 None => break,
             }
@@ -109,7 +124,7 @@ impl Server {
         let mut quiet_rounds = 0;
         for _ in 0..CATCH_UP_ROUNDS {
             yield_now().await;
-            match inbox.ready() {
+            match inbox.ready(self.takes_requests()) {
                 Some(event) => {
                     self.handle(event)?;
                     self.drain(inbox)?;
@@ -125,11 +140,19 @@ impl Server {
         Ok(())
     }
 
+    /// Whether this node may take more from its clients. Otherwise their sockets fill up and they
+    /// slow down: the leader refuses what exceeds its bound, and a refused request costs its client
+    /// the connection.
+    fn takes_requests(&self) -> bool {
+        self.core.requests() < MAX_TRANSACTIONS / (self.config.peers.len() + 1)
+    }
+
     fn handle(&mut self, event: Event) -> Result<(), ServerError> {
         match event {
             Event::Disk(done) => self.on_disk(&done?),
             Event::Peer(event) => self.on_peer(event),
             Event::Client(event) => self.on_client(event),
+            Event::Snapshot(finished) => self.on_finished(finished)?,
         }
         Ok(())
     }
@@ -139,7 +162,10 @@ impl Server {
         for durable in done {
             match durable {
                 Durable::Batch(ticket) => newest = Some(*ticket),
-                Durable::Saved(zxid) => self.step(Input::Compacted { zxid: *zxid }),
+                Durable::Saved(zxid) => {
+                    self.snapshots.saved();
+                    self.step(Input::Compacted { zxid: *zxid });
+                }
             }
         }
         if let Some(ticket) = newest {
@@ -199,7 +225,7 @@ impl Server {
             }
             ClientEvent::Frame { conn, body } => {
                 self.received += 1;
-                if self.core.status().serving {
+                if self.is_serving() {
                     self.sessions.frame(conn, &body, moment(), &self.state);
                     self.do_effects();
                 } else {
@@ -230,9 +256,8 @@ impl Server {
     /// Looks after sessions.
     fn review(&mut self, now: u64) {
         self.review_at = now + REVIEW_NS;
-        let status = self.core.status();
-        if status.serving {
-            let is_leader = status.phase == Phase::Leading;
+        if self.is_serving() {
+            let is_leader = self.core.status().phase == Phase::Leading;
             self.sessions.review(is_leader, moment(), &self.state);
             self.do_effects();
         }

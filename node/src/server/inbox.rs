@@ -6,6 +6,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::time::sleep;
 
+use super::snapshots::Finished;
 use crate::clock;
 use crate::protocol::zxid::{Ticket, Zxid};
 use crate::storage::StorageError;
@@ -26,6 +27,7 @@ pub(super) enum Event {
     Disk(Result<Vec<Durable>, StorageError>),
     Peer(PeerEvent),
     Client(ClientEvent),
+    Snapshot(Finished),
 }
 
 /// Why the loop wakes up.
@@ -42,33 +44,43 @@ pub(super) struct Inbox {
     pub(super) disk: UnboundedReceiver<Result<Vec<Durable>, StorageError>>,
     pub(super) peers: Receiver<PeerEvent>,
     pub(super) clients: Receiver<ClientEvent>,
+    pub(super) snapshots: UnboundedReceiver<Finished>,
     pub(super) terminate: Signal,
     pub(super) interrupt: Signal,
 }
 
 impl Inbox {
-    /// Waits for the next event, but no longer than until `deadline` in monotonic nanoseconds.
-    pub(super) async fn wait(&mut self, deadline: u64) -> Wake {
+    /// Waits for the next event, but no longer than until `deadline` in monotonic nanoseconds. Clients
+    /// wait while `clients` is false.
+    pub(super) async fn wait(&mut self, deadline: u64, clients: bool) -> Wake {
         let left = Duration::from_nanos(deadline.saturating_sub(clock::monotonic_ns()));
-        // The senders of all three live as long as the loop, so none of them ends.
+        // The senders of all four live as long as the loop, so none of them ends.
         tokio::select! {
             biased;
             _ = self.terminate.recv() => Wake::Stop,
             _ = self.interrupt.recv() => Wake::Stop,
             Some(done) = self.disk.recv() => Wake::Event(Event::Disk(done)),
+            Some(done) = self.snapshots.recv() => Wake::Event(Event::Snapshot(done)),
             Some(event) = self.peers.recv() => Wake::Event(Event::Peer(event)),
-            Some(event) = self.clients.recv() => Wake::Event(Event::Client(event)),
+            Some(event) = self.clients.recv(), if clients => Wake::Event(Event::Client(event)),
             () = sleep(left) => Wake::Time,
         }
     }
 
-    /// What has happened already, peers and disk before clients.
-    pub(super) fn ready(&mut self) -> Option<Event> {
+    /// What has happened already, peers and disk before clients. Clients wait while `clients` is
+    /// false.
+    pub(super) fn ready(&mut self, clients: bool) -> Option<Event> {
         if let Ok(done) = self.disk.try_recv() {
             return Some(Event::Disk(done));
         }
+        if let Ok(done) = self.snapshots.try_recv() {
+            return Some(Event::Snapshot(done));
+        }
         if let Ok(event) = self.peers.try_recv() {
             return Some(Event::Peer(event));
+        }
+        if !clients {
+            return None;
         }
         self.clients.try_recv().ok().map(Event::Client)
     }

@@ -6,6 +6,7 @@
 //! and large when there is much to do.
 
 mod activity;
+mod backlog;
 mod config;
 mod error;
 mod event_loop;
@@ -16,6 +17,7 @@ mod replica;
 mod rules;
 mod session;
 mod sessions;
+mod snapshots;
 mod start;
 mod word;
 mod work;

@@ -2,27 +2,35 @@
 
 use std::sync::Arc;
 
+use super::backlog::Backlog;
 use super::error::ServerError;
 use super::event_loop::Server;
 use super::inbox::Durable;
 use super::sessions::Effect;
+use super::snapshots::Purpose;
 use super::start::moment;
 use crate::clock;
 use crate::protocol::io::{Input, Output};
 use crate::protocol::message::{Entry, Frame, Payload};
 use crate::protocol::wire;
-use crate::protocol::zxid::{ConnId, Sid, Zxid};
-use crate::state::{State, Txn};
+use crate::protocol::zxid::{ConnId, Sid};
+use crate::state::Txn;
 use crate::storage::{Batch, StorageOp};
 use crate::transport::dial;
 
 impl Server {
-    /// Does everything that was asked for, and what follows from that, and writes to the sockets.
+    /// Does everything that was asked for, but only a slice of what concerns the state, and what follows
+    /// from that; then writes to the sockets.
     pub(super) fn settle(&mut self) -> Result<(), ServerError> {
-        while !self.outputs.is_empty() {
+        let until = Backlog::slice_from(clock::monotonic_ns());
+        let mut is_in_time = true;
+        while !self.outputs.is_empty() || is_in_time && self.is_behind() {
             for output in std::mem::take(&mut self.outputs) {
-                self.execute(output)?;
+                if let Some(output) = self.backlog.take(output) {
+                    self.execute(output)?;
+                }
             }
+            is_in_time = self.work_off(until)?;
             self.sessions.advance_held(moment(), &self.state);
             self.do_effects();
             self.save_snapshot();
@@ -62,7 +70,7 @@ impl Server {
         }
     }
 
-    fn execute(&mut self, output: Output) -> Result<(), ServerError> {
+    pub(super) fn execute(&mut self, output: Output) -> Result<(), ServerError> {
         match output {
             Output::Dial { peer } => self.dial(peer),
             Output::Send { conn, frame } => self.send(conn, &frame),
@@ -77,19 +85,21 @@ impl Server {
                 self.worker.send(Batch { ops, token });
             }
             Output::Deliver(entry) => self.deliver(&entry)?,
-            Output::Restore { zxid, bytes } => self.restore(zxid, &bytes)?,
-            Output::SnapshotWanted => {
-                let zxid = Zxid(self.state.applied());
-                let bytes = Payload::from(self.state.encode());
-                self.step(Input::Snapshot { zxid, bytes });
-            }
+            Output::Restore { zxid, bytes } => self.snapshots.restore(zxid, bytes),
+            Output::SnapshotWanted => self.snapshots.encode(Purpose::Send, self.state.snapshot()),
             Output::ReadReady { request, zxid } => {
                 self.sessions
                     .read_ready(request, zxid, moment(), &self.state);
             }
             Output::Rejected { request, reason: _ } => self.sessions.rejected(request),
-            Output::Serving { .. } => self.sessions.serving(moment(), &self.state),
-            Output::NotServing => self.sessions.not_serving(),
+            Output::Serving { .. } => {
+                self.backlog.open();
+                self.sessions.serving(moment(), &self.state);
+            }
+            Output::NotServing => {
+                self.backlog.close();
+                self.sessions.not_serving();
+            }
             Output::Trace(event) => {
                 let written = self.trace.event(clock::monotonic_ns(), &event);
                 written.map_err(|source| self.trace_error(source))?;
@@ -120,41 +130,12 @@ impl Server {
             Txn::decode(&entry.payload).map_err(|source| ServerError::Txn { zxid, source })?;
         self.changes.clear();
         let outcome = self.state.apply(zxid.0, &txn, &mut self.changes);
-        self.sessions.changed(zxid.0, &self.changes, &self.state);
+        self.sessions.changed(zxid.0, &self.changes);
         self.applied_since_snapshot += 1;
         let request = (entry.origin == self.config.me).then_some(entry.request);
         self.sessions
             .applied(&txn, request, &outcome, moment(), &self.state);
         Ok(())
-    }
-
-    fn restore(&mut self, zxid: Zxid, bytes: &[u8]) -> Result<(), ServerError> {
-        let state =
-            State::decode(bytes).map_err(|source| ServerError::Snapshot { zxid, source })?;
-        self.state = state.with_bugs(self.config.bugs);
-        if self.state.applied() != zxid.0 {
-            let text = format!(
-                "snapshot {zxid} holds the state as of {}",
-                Zxid(self.state.applied())
-            );
-            return Err(ServerError::Invariant(text));
-        }
-        self.applied_since_snapshot = 0;
-        Ok(())
-    }
-
-    /// Saves a snapshot when enough was applied since the last one.
-    fn save_snapshot(&mut self) {
-        if self.applied_since_snapshot < self.config.snapshot_every {
-            return;
-        }
-        self.applied_since_snapshot = 0;
-        let zxid = Zxid(self.state.applied());
-        let bytes = Payload::from(self.state.encode());
-        self.worker.send(Batch {
-            ops: vec![StorageOp::SaveSnapshot { zxid, bytes }],
-            token: Durable::Saved(zxid),
-        });
     }
 
     /// Writes what was gathered. A client that does not read loses its connection; a peer that does

@@ -118,8 +118,7 @@ impl Replica {
         let txn = Txn::decode(&entry.payload)?;
         self.changes.clear();
         let outcome = self.state.apply(entry.zxid.0, &txn, &mut self.changes);
-        self.sessions
-            .changed(entry.zxid.0, &self.changes, &self.state);
+        self.sessions.changed(entry.zxid.0, &self.changes);
         let request = (entry.origin == self.me).then_some(entry.request);
         self.sessions
             .applied(&txn, request, &outcome, now.into(), &self.state);

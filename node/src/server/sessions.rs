@@ -20,7 +20,7 @@ use super::session::Session;
 use super::work::Desk;
 use crate::client::{ConnectionLine, WatchTable, event};
 use crate::protocol::zxid::{ConnId, Zxid};
-use crate::state::{Change, ErrorCode, Outcome, State, Txn, TxnOp, permission};
+use crate::state::{Change, ErrorCode, Outcome, State, Txn, TxnOp};
 
 mod requests;
 
@@ -124,9 +124,9 @@ impl Sessions {
         }
     }
 
-    /// A transaction changed something: tells those who watch. To be called before
+    /// A transaction changed something: tells those who watch and may read it. To be called before
     /// [`Sessions::applied`], so that nobody learns of a change by an answer first.
-    pub(super) fn changed(&mut self, zxid: u64, changes: &[Change], state: &State) {
+    pub(super) fn changed(&mut self, zxid: u64, changes: &[Change]) {
         if self.watches.is_empty() {
             return;
         }
@@ -140,9 +140,7 @@ impl Sessions {
                 let Some(session) = self.connections.get_mut(&conn) else {
                     continue;
                 };
-                // Who may not read a znode does not hear of it either.
-                let allowed = state.check_access(&change.path, permission::READ, &session.ids);
-                if allowed != Err(ErrorCode::NoAuth) {
+                if change.is_for(&session.ids) {
                     session.traffic.sent += 1;
                     let frame = frame.clone();
                     self.effects.push(Effect::Tell { conn, frame });

@@ -9,12 +9,14 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::backlog::Backlog;
 use super::config::Config;
 use super::error::ServerError;
 use super::event_loop::Server;
 use super::inbox::{Durable, Inbox};
 use super::rules::Rules;
 use super::sessions::{Moment, Sessions};
+use super::snapshots::Snapshots;
 use crate::clock;
 use crate::protocol::Core;
 use crate::protocol::io::{Boot, CoreConfig, Output};
@@ -52,6 +54,9 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     };
     let worker: DiskWorker<Durable> = DiskWorker::start(storage, report)
         .map_err(|source| system("start the disk thread", source))?;
+    let (finished, snapshots) = mpsc::unbounded_channel();
+    let snapshot_thread = Snapshots::start(finished)
+        .map_err(|source| system("start the thread for snapshots", source))?;
     let (peer_events, peers) = mpsc::channel(PEER_EVENTS);
     let (client_events, clients) = mpsc::channel(CLIENT_EVENTS);
     let ids = Arc::new(AtomicU64::new(1));
@@ -59,6 +64,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         disk,
         peers,
         clients,
+        snapshots,
         terminate: handler(SignalKind::terminate())?,
         interrupt: handler(SignalKind::interrupt())?,
     };
@@ -76,12 +82,14 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let now = clock::monotonic_ns();
     let mut server = Server {
         sessions: Sessions::new(rules(&config), moment()),
-        applied_since_snapshot: 0,
+        applied_since_snapshot: config.snapshot_phase(),
         changes: Vec::new(),
         core,
         state,
         trace,
         worker,
+        snapshots: snapshot_thread,
+        backlog: Backlog::default(),
         peer_events,
         client_events,
         ids,

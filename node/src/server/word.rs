@@ -60,7 +60,7 @@ impl Server {
                 Phase::Electing | Phase::Leading if config.peers.is_empty() => Mode::Standalone,
                 Phase::Electing | Phase::Leading => Mode::Leader,
             },
-            is_serving: status.serving,
+            is_serving: self.is_serving(),
             leader: status.leader.map(|leader| leader.0),
             epoch: status.current_epoch,
             applied: self.state.applied(),

@@ -1,5 +1,8 @@
 //! What applying a transaction gives: the answer to who asked, and what watches tell.
 
+use std::sync::Arc;
+
+use super::access::{Access, Identity, allows, permission};
 use super::error::ErrorCode;
 use super::stat::Stat;
 
@@ -50,6 +53,16 @@ pub struct Change {
     pub kind: ChangeKind,
     /// To which.
     pub path: String,
+    /// Its access list, or its last one: who may not read it does not hear of it.
+    pub access: Arc<[Access]>,
+}
+
+impl Change {
+    /// Whether somebody with these identities may hear of it.
+    #[must_use]
+    pub fn is_for(&self, ids: &[Identity]) -> bool {
+        allows(&self.access, permission::READ, ids)
+    }
 }
 
 /// What may happen to a znode.
@@ -66,10 +79,11 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    pub(super) fn of(self, path: &str) -> Change {
+    pub(super) fn of(self, path: &str, access: &Arc<[Access]>) -> Change {
         Change {
             kind: self,
             path: path.to_owned(),
+            access: Arc::clone(access),
         }
     }
 }

@@ -174,10 +174,9 @@ impl Tree {
         };
         let node = Znode::new(new.data.clone(), stat, self.lists.share(access));
         let stat = node.stat;
-        self.change(above, |parent| parent.count_child(asked.zxid, 1));
+        changes.push(ChangeKind::Created.of(&path, &node.access));
         self.insert(&path, node);
-        changes.push(ChangeKind::Created.of(&path));
-        changes.push(ChangeKind::ChildrenChanged.of(above));
+        self.count_child(asked.zxid, above, 1, changes);
         Ok(Outcome::Created { path, stat })
     }
 
@@ -219,8 +218,8 @@ impl Tree {
             node.stat.mzxid = asked.zxid;
             node.stat.mtime = asked.time_ms;
             node.stat.version = node.stat.version.wrapping_add(1);
+            changes.push(ChangeKind::DataChanged.of(path, &node.access));
         });
-        changes.push(ChangeKind::DataChanged.of(path));
         Ok(Outcome::DataSet(stat))
     }
 
@@ -259,12 +258,21 @@ impl Tree {
 
     /// Removes a znode without children that is there.
     fn take_out(&mut self, zxid: u64, path: &str, changes: &mut Vec<Change>) {
-        self.remove(path);
-        changes.push(ChangeKind::Deleted.of(path));
-        if let Some(above) = path::above(path) {
-            self.change(above, |parent| parent.count_child(zxid, -1));
-            changes.push(ChangeKind::ChildrenChanged.of(above));
+        if let Some(node) = self.get(path) {
+            changes.push(ChangeKind::Deleted.of(path, &node.access));
         }
+        self.remove(path);
+        if let Some(above) = path::above(path) {
+            self.count_child(zxid, above, -1, changes);
+        }
+    }
+
+    /// Counts a child that was created (1) or deleted (−1) in its parent, which is there.
+    fn count_child(&mut self, zxid: u64, above: &str, change: i32, changes: &mut Vec<Change>) {
+        self.change(above, |parent| {
+            parent.count_child(zxid, change);
+            changes.push(ChangeKind::ChildrenChanged.of(above, &parent.access));
+        });
     }
 }
 

@@ -20,22 +20,30 @@ pub enum StorageError {
         source: io::Error,
     },
     /// A file holds what no crash can have left there.
-    #[error("{} is corrupt at byte {offset}: {what}", path.display())]
+    #[error("{} is corrupt at byte {}: {}", path.display(), damage.offset, damage.what)]
     Corrupt {
         /// Which file.
         path: PathBuf,
-        /// Where.
-        offset: u64,
-        /// What is wrong.
-        what: String,
+        /// Where, and what is wrong.
+        damage: Damage,
+    },
+    /// The directory was written by an older release.
+    #[error("{} has format {found}; this release reads format {supported} only", path.display())]
+    OtherFormat {
+        /// The file that tells.
+        path: PathBuf,
+        /// Its format.
+        found: char,
+        /// The one that this release reads.
+        supported: char,
     },
     /// Another process uses the directory.
     #[error("{} is in use by another process", .0.display())]
     InUse(PathBuf),
-    /// The directory belongs to another node.
+    /// A file belongs to another node.
     #[error("{} belongs to node {found}, not to node {expected}", path.display())]
     OtherNode {
-        /// The directory.
+        /// The file.
         path: PathBuf,
         /// Whose it is.
         found: u8,
@@ -45,6 +53,9 @@ pub enum StorageError {
     /// There is a log or a snapshot but no epochs.
     #[error("{} has a history but no file of epochs", .0.display())]
     NoEpochs(PathBuf),
+    /// There are epochs but no log.
+    #[error("{} has epochs but no log: its files are missing", .0.display())]
+    NoLog(PathBuf),
     /// The protocol asked to cut the log at a transaction that it does not reach.
     #[error("the log from {base} to {last} cannot be cut behind {after}")]
     TruncateOutside {
@@ -63,6 +74,37 @@ pub enum StorageError {
         /// The one to append.
         next: Zxid,
     },
+    /// An operation failed before, and what the disk holds is not known any more.
+    #[error("an operation has failed before")]
+    Refused,
+}
+
+/// What is wrong with the bytes of a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("corrupt at byte {offset}: {what}")]
+pub struct Damage {
+    /// Where it was noticed: the start of the part that is not whole.
+    pub offset: usize,
+    /// What was expected there.
+    pub what: String,
+}
+
+impl Damage {
+    /// At this place.
+    pub(super) fn at(offset: usize, what: impl Into<String>) -> Self {
+        Self {
+            offset,
+            what: what.into(),
+        }
+    }
+
+    /// In this file.
+    pub(super) fn of(self, path: &Path) -> StorageError {
+        StorageError::Corrupt {
+            path: path.to_owned(),
+            damage: self,
+        }
+    }
 }
 
 impl StorageError {
@@ -73,15 +115,6 @@ impl StorageError {
             action,
             path,
             source,
-        }
-    }
-
-    /// A corruption at this place.
-    pub(super) fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
-        Self::Corrupt {
-            path: path.to_owned(),
-            offset,
-            what: what.into(),
         }
     }
 }

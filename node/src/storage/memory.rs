@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::StorageError;
-use super::{Recovered, Storage, StorageOp};
+use super::{Recovered, SaveTask, Storage, StorageOp};
+use crate::protocol::blob::Blob;
 use crate::protocol::io::DiskOp;
 use crate::protocol::zxid::Zxid;
 
@@ -22,6 +23,17 @@ impl Storage for MemoryStorage {
     fn perform(&mut self, ops: &[StorageOp]) -> Result<(), StorageError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         ops.iter().try_for_each(|op| change(&mut state, op))
+    }
+
+    fn begin_save(&mut self, zxid: Zxid, bytes: &Blob) -> Result<SaveTask, StorageError> {
+        let mut storage = self.clone();
+        let bytes = bytes.clone();
+        let op = StorageOp::SaveSnapshot { zxid, bytes };
+        Ok(Box::new(move || storage.perform(&[op])))
+    }
+
+    fn saved(&mut self) -> Result<(), StorageError> {
+        Ok(())
     }
 }
 
@@ -56,7 +68,7 @@ fn change(state: &mut Recovered, op: &StorageOp) -> Result<(), StorageError> {
             bytes,
             entries,
         }) => {
-            state.snapshot = Some((*zxid, Arc::clone(bytes)));
+            state.snapshot = Some((*zxid, bytes.clone()));
             state.base = *zxid;
             state.entries.clone_from(entries);
         }
@@ -66,7 +78,7 @@ fn change(state: &mut Recovered, op: &StorageOp) -> Result<(), StorageError> {
                 .as_ref()
                 .map_or(Zxid::ZERO, |(zxid, _)| *zxid);
             if newest < *zxid {
-                state.snapshot = Some((*zxid, Arc::clone(bytes)));
+                state.snapshot = Some((*zxid, bytes.clone()));
                 state.entries.retain(|entry| entry.zxid > *zxid);
                 state.base = *zxid;
             }

@@ -1,18 +1,18 @@
-//! One file of the log: a header, then records, then zeros up to the size it was made with.
+//! One file of the log: a header, then batches, then zeros up to the size it was made with.
 //!
-//! The name and the header tell the *generation* and the *base*: a log that is replaced by a snapshot
-//! from another node begins a new generation, and the base is the transaction before the first
-//! record. Segments are made whole (zeros written, not only reserved) so that a later `fdatasync` has
-//! no metadata to write. A segment that is not the newest is *sealed*: cut to its records, and durable.
+//! A segment is made whole before it is used (zeros written, not only reserved), so that a later
+//! `fdatasync` has no metadata to write. Its name and its header tell the *generation* of the log and
+//! the *sequence* of the segment in it: a log that is replaced by a snapshot from another node begins
+//! a new generation. The header is `[magic][owner][generation u32][sequence u32][size u32][crc32c u32]`,
+//! big endian; `size` is that of the file, and the checksum is the salt of the batches.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
-use super::error::StorageError;
-use super::files;
-use super::record::{self, Found};
-use crate::jute::Writer;
+use super::batch::{HEAD, Head};
+use super::error::{Damage, StorageError};
+use super::files::{self, Files, OpenFile};
+use super::home::{Home, Owner};
 use crate::protocol::message::Entry;
 use crate::protocol::zxid::Zxid;
 
@@ -20,168 +20,313 @@ use crate::protocol::zxid::Zxid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SegmentId {
     pub(super) generation: u32,
-    pub(super) base: Zxid,
+    pub(super) sequence: u32,
 }
 
 impl SegmentId {
     /// From the name of a file; `None` for other files.
     pub(super) fn parse(name: &str) -> Option<Self> {
-        let (generation, base) = name.strip_prefix("log.")?.split_once('.')?;
-        Some(Self {
+        let (generation, sequence) = name.strip_prefix("log.")?.split_once('.')?;
+        let id = Self {
             generation: u32::from_str_radix(generation, 16).ok()?,
-            base: Zxid(u64::from_str_radix(base, 16).ok()?),
-        })
+            sequence: u32::from_str_radix(sequence, 16).ok()?,
+        };
+        (id.name() == name).then_some(id)
     }
 
-    pub(super) fn path(self, dir: &Path) -> PathBuf {
-        dir.join(format!("log.{:08x}.{:016x}", self.generation, self.base.0))
+    pub(super) fn name(self) -> String {
+        format!("log.{:08x}.{:08x}", self.generation, self.sequence)
     }
 
-    fn header(self) -> Vec<u8> {
-        let mut body = Writer::new();
-        body.raw(&MAGIC).raw(&self.generation.to_be_bytes());
-        body.u64(self.base.0);
-        let body = body.into_bytes();
-        let mut header = Writer::new();
-        header.raw(&body);
-        header.raw(&crc32c::crc32c(&body).to_be_bytes());
-        header.into_bytes()
+    pub(super) fn path<F: Files>(self, home: &Home<F>) -> PathBuf {
+        home.path(&self.name())
+    }
+
+    fn header(self, owner: Owner, size: usize) -> [u8; HEADER] {
+        let size = u32::try_from(size).expect("segments are far below 2^32 bytes");
+        let mut header = [0; HEADER];
+        header[..4].copy_from_slice(&MAGIC);
+        header[4..13].copy_from_slice(&owner.bytes());
+        header[13..17].copy_from_slice(&self.generation.to_be_bytes());
+        header[17..21].copy_from_slice(&self.sequence.to_be_bytes());
+        header[21..25].copy_from_slice(&size.to_be_bytes());
+        let crc = crc32c::crc32c(&header[..HEADER - 4]);
+        header[HEADER - 4..].copy_from_slice(&crc.to_be_bytes());
+        header
     }
 }
 
-/// The records of a segment as found on disk.
+/// What the bytes of a segment hold.
 #[derive(Debug)]
 pub(super) struct Contents {
-    pub(super) entries: Vec<Entry>,
-    /// Where each record ends, in the order of `entries`.
-    ends: Vec<usize>,
+    pub(super) batches: Vec<Found>,
+    /// Where the last batch ends.
+    pub(super) end: usize,
+    pub(super) tail: Tail,
     /// The size of the file.
-    size: usize,
+    pub(super) size: usize,
+}
+
+/// A batch and where it stands.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) number: u64,
+    pub(super) base: Zxid,
+    pub(super) start: usize,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// What stands behind the last batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tail {
+    /// Zeros.
+    Free,
+    /// A seal: this batch was written into a later segment, when all before it were durable.
+    Sealed(u64),
+    /// What a crash left of one batch.
+    Torn,
 }
 
 impl Contents {
-    /// Reads a segment up to its last whole record. In a sealed segment anything that follows is
-    /// damage; in the newest one it may be what a crash left of the last batch.
-    pub(super) fn read(dir: &Path, id: SegmentId, is_newest: bool) -> Result<Self, StorageError> {
-        let path = id.path(dir);
-        let bytes = std::fs::read(&path).map_err(StorageError::io("read", &path))?;
-        if !bytes.starts_with(&id.header()) {
-            return Err(StorageError::corrupt(&path, 0, "a bad header"));
+    /// Reads the segment of this owner and name.
+    pub(super) fn read<F: Files>(home: &Home<F>, id: SegmentId) -> Result<Self, StorageError> {
+        let path = id.path(home);
+        let bytes = home
+            .files
+            .read(&path)
+            .map_err(StorageError::io("read", &path))?;
+        let contents = Self::parse(&bytes).map_err(|damage| damage.of(&path))?;
+        if bytes.starts_with(&id.header(home.owner, bytes.len())) {
+            Ok(contents)
+        } else {
+            Err(stranger(home, id, &bytes))
         }
-        let mut contents = Self {
-            entries: Vec::new(),
-            ends: Vec::new(),
-            size: bytes.len(),
-        };
+    }
+
+    /// Reads a segment of whatever name.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Damage> {
+        let no_header = || Damage::at(0, "a bad header");
+        let header = bytes.get(..HEADER).ok_or_else(no_header)?;
+        let salt = crc32c::crc32c(&header[..HEADER - 4]);
+        if !header.starts_with(&MAGIC) || header[HEADER - 4..] != salt.to_be_bytes() {
+            return Err(no_header());
+        }
+        if header[21..25] != u32::try_from(bytes.len()).unwrap_or(0).to_be_bytes() {
+            return Err(Damage::at(
+                bytes.len(),
+                "not the size that it was made with",
+            ));
+        }
+        let mut batches: Vec<Found> = Vec::new();
         let mut at = HEADER;
-        let mut last = id.base;
-        loop {
-            let found = record::read(&bytes, at);
-            match found {
-                Found::Record { entry, end } => {
-                    if !entry.zxid.follows(last) {
-                        let what = format!("transaction {} behind {last}", entry.zxid);
-                        return Err(StorageError::corrupt(&path, at as u64, what));
-                    }
-                    last = entry.zxid;
-                    contents.entries.push(entry);
-                    contents.ends.push(end);
-                    at = end;
-                }
-                Found::Bad if !is_newest => {
-                    let what = "a bad record in a sealed segment";
-                    return Err(StorageError::corrupt(&path, at as u64, what));
-                }
-                Found::End | Found::Bad => break,
+        let mut expected = None;
+        let tail = loop {
+            let rest = &bytes[at..];
+            let head = Head::parse(rest, salt)
+                .filter(|head| expected.is_none_or(|number| number == head.number));
+            let Some(head) = head else {
+                break tail(bytes, at, salt, expected)?;
+            };
+            if head.is_seal() {
+                break Tail::Sealed(head.number);
             }
-        }
-        if record::was_durable_beyond(&bytes, at) {
-            let what = "a bad record before durable ones";
-            return Err(StorageError::corrupt(&path, at as u64, what));
-        }
-        Ok(contents)
+            let Some(entries) = head.entries(rest, salt) else {
+                break tail(bytes, at, salt, Some(head.number))?;
+            };
+            batches.push(Found {
+                number: head.number,
+                base: head.base,
+                start: at,
+                entries,
+            });
+            at += head.size();
+            expected = Some(head.number + 1);
+        };
+        Ok(Self {
+            batches,
+            end: at,
+            tail,
+            size: bytes.len(),
+        })
     }
 
-    /// The length of the file that keeps the records up to `zxid` and no others.
-    pub(super) fn length_through(&self, zxid: Zxid) -> usize {
-        let kept = self.entries.partition_point(|entry| entry.zxid <= zxid);
-        kept.checked_sub(1).map_or(HEADER, |last| self.ends[last])
-    }
-
-    /// The length that the sealed file has.
-    pub(super) fn length(&self) -> usize {
-        self.ends.last().copied().unwrap_or(HEADER)
-    }
-
-    /// Whether the file is longer than its records.
-    pub(super) fn has_tail(&self) -> bool {
-        self.size > self.length()
+    /// The number of the last batch.
+    pub(super) fn last_number(&self) -> Option<u64> {
+        self.batches.last().map(|batch| batch.number)
     }
 }
 
-/// Cuts a segment to this length, durably.
-pub(super) fn seal(path: &Path, length: usize) -> Result<(), StorageError> {
-    let file = OpenOptions::new()
-        .write(true)
-        .open(path)
-        .map_err(StorageError::io("open", path))?;
-    file.set_len(length as u64)
-        .and_then(|()| file.sync_all())
-        .map_err(StorageError::io("cut", path))
+/// What the bytes from `at` on are, where no whole batch stands: the batch of number `expected`, torn,
+/// unless a later head proves that it was durable.
+fn tail(bytes: &[u8], at: usize, salt: u32, expected: Option<u64>) -> Result<Tail, Damage> {
+    let Some(length) = bytes[at..].iter().rposition(|byte| *byte != 0) else {
+        return Ok(Tail::Free);
+    };
+    let is_later = |head: Head| expected.is_none_or(|number| head.number > number);
+    // A head that ends in zeros ends behind the last byte that is not zero.
+    for start in at + 1..=at + length {
+        if Head::parse(&bytes[start..], salt).is_some_and(is_later) {
+            let what =
+                format!("a bad batch, and a later one at byte {start} that proves it durable");
+            return Err(Damage::at(at, what));
+        }
+    }
+    // A seal stands behind whole batches only, so a seal out of order proves damage too.
+    match Head::parse(&bytes[at..], salt) {
+        Some(head) if is_later(head) && expected.is_some() => {
+            let what = format!(
+                "a batch is missing before the one of number {}",
+                head.number
+            );
+            Err(Damage::at(at, what))
+        }
+        _ => Ok(Tail::Torn),
+    }
 }
 
-/// The segment that is being written.
+/// Why this header, which is whole, does not belong there.
+fn stranger<F: Files>(home: &Home<F>, id: SegmentId, header: &[u8]) -> StorageError {
+    let path = id.path(home);
+    if header[4] != home.owner.node {
+        return StorageError::OtherNode {
+            path,
+            found: header[4],
+            expected: home.owner.node,
+        };
+    }
+    let what = if header[4..13] == home.owner.bytes() {
+        "the header of another segment"
+    } else {
+        "the header of another data directory"
+    };
+    Damage::at(0, what).of(&path)
+}
+
+/// A segment that is being written.
 #[derive(Debug)]
-pub(super) struct OpenSegment {
+pub(super) struct OpenSegment<O> {
+    pub(super) id: SegmentId,
     path: PathBuf,
-    file: File,
+    file: O,
+    pub(super) salt: u32,
     length: usize,
     capacity: usize,
 }
 
-impl OpenSegment {
-    /// Makes a segment with room for `capacity` bytes of records.
-    pub(super) fn create(dir: &Path, id: SegmentId, capacity: usize) -> Result<Self, StorageError> {
-        let path = id.path(dir);
-        let file = files::replace(&path, &[&id.header(), &vec![0; capacity]])?;
+impl<O: OpenFile> OpenSegment<O> {
+    /// Makes a segment of about `capacity` bytes, durably, in place of one of the same name.
+    pub(super) fn create<F: Files<File = O>>(
+        home: &Home<F>,
+        id: SegmentId,
+        capacity: usize,
+    ) -> Result<Self, StorageError> {
+        let path = id.path(home);
+        let capacity = capacity.max(HEADER + 2 * HEAD);
+        let header = id.header(home.owner, capacity);
+        let file = files::replace(&home.files, &path, |file| fill(file, &header, capacity))?;
         Ok(Self {
+            id,
             path,
             file,
+            salt: crc32c::crc32c(&header[..HEADER - 4]),
             length: HEADER,
-            capacity: HEADER + capacity,
+            capacity,
         })
     }
 
-    /// Whether so many bytes still fit in.
-    pub(super) const fn has_room(&self, bytes: usize) -> bool {
-        self.length + bytes <= self.capacity
+    /// Opens a segment that was read, to go on behind its batches. The last of them is written again:
+    /// that it can be read does not tell that it is durable, and if its `fdatasync` failed, no later
+    /// one makes it so.
+    pub(super) fn resume<F: Files<File = O>>(
+        home: &Home<F>,
+        id: SegmentId,
+        contents: &Contents,
+    ) -> Result<Self, StorageError> {
+        let path = id.path(home);
+        let header = id.header(home.owner, contents.size);
+        let file = home
+            .files
+            .open(&path)
+            .map_err(StorageError::io("open", &path))?;
+        let segment = Self {
+            id,
+            path,
+            file,
+            salt: crc32c::crc32c(&header[..HEADER - 4]),
+            length: contents.end,
+            capacity: contents.size,
+        };
+        if let Some(last) = contents.batches.last() {
+            let bytes = home
+                .files
+                .read(&segment.path)
+                .map_err(StorageError::io("read", &segment.path))?;
+            segment.write(&bytes[last.start..contents.end], last.start)?;
+            segment.sync()?;
+        }
+        Ok(segment)
     }
 
-    /// Appends these entries, which must fit, durably.
-    pub(super) fn append(&mut self, entries: &[Entry]) -> Result<(), StorageError> {
-        let synced = u32::try_from(self.length).unwrap_or(u32::MAX);
-        let mut bytes = Vec::with_capacity(entries.iter().map(record::size).sum());
-        for entry in entries {
-            record::append(entry, synced, &mut bytes);
-        }
-        debug_assert!(self.has_room(bytes.len()), "the caller made room");
-        self.file
-            .write_all_at(&bytes, self.length as u64)
-            .and_then(|()| self.file.sync_data())
-            .map_err(StorageError::io("write", &self.path))?;
-        self.length += bytes.len();
+    /// Whether a batch of so many bytes still fits in, and a seal behind it.
+    pub(super) const fn has_room(&self, bytes: usize) -> bool {
+        self.length + bytes + HEAD <= self.capacity
+    }
+
+    /// The capacity with which [`Self::has_room`] for a batch of so many bytes, if it is the only one.
+    pub(super) const fn capacity_for(bytes: usize) -> usize {
+        HEADER + bytes + HEAD
+    }
+
+    /// Appends a finished batch, which must fit, durably.
+    pub(super) fn append(&mut self, batch: &[u8]) -> Result<(), StorageError> {
+        debug_assert!(self.has_room(batch.len()), "the caller made room");
+        self.write(batch, self.length)?;
+        self.sync()?;
+        self.length += batch.len();
         Ok(())
     }
 
-    /// Cuts off the room that is left; nothing is appended any more.
-    pub(super) fn seal(self) -> Result<(), StorageError> {
-        self.file
-            .set_len(self.length as u64)
-            .and_then(|()| self.file.sync_all())
-            .map_err(StorageError::io("cut", &self.path))
+    /// Writes a head behind the last batch that proves it durable, and that the next batch overwrites.
+    /// It need not be durable itself.
+    pub(super) fn mark(&self, head: Head) -> Result<(), StorageError> {
+        self.write(&head.bytes(self.salt), self.length)
+    }
+
+    /// Ends the segment: the batches before `number` are durable, which is in another segment.
+    pub(super) fn seal(self, number: u64) -> Result<(), StorageError> {
+        self.mark(Head::seal(number))?;
+        self.sync()
+    }
+
+    fn write(&self, bytes: &[u8], at: usize) -> Result<(), StorageError> {
+        files::write_all(&self.file, bytes, at as u64)
+            .map_err(StorageError::io("write", &self.path))
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        files::sync(&self.file, &self.path)
     }
 }
 
-/// Magic, generation, base, checksum.
-const HEADER: usize = 20;
-const MAGIC: [u8; 4] = *b"chL1";
+/// Writes the header and zeros, a part at a time: the disk is not kept busy for long at once, because
+/// somebody else's `fdatasync` may wait for it.
+fn fill(file: &impl OpenFile, header: &[u8], capacity: usize) -> io::Result<()> {
+    files::write_all(file, header, 0)?;
+    let zeros = vec![0; PART.min(capacity)];
+    let mut at = header.len();
+    while at < capacity {
+        let count = zeros.len().min(capacity - at);
+        files::write_all(file, &zeros[..count], at as u64)?;
+        at += count;
+        if at < capacity {
+            file.sync()?;
+        }
+    }
+    Ok(())
+}
+
+/// Magic, owner, generation, sequence, size, checksum.
+const HEADER: usize = 4 + Owner::SIZE + 4 + 4 + 4 + 4;
+const MAGIC: [u8; 4] = *b"chL2";
+/// Bytes that are written at a time into a new segment.
+const PART: usize = 256 << 10;

@@ -1,197 +1,273 @@
-//! The log: segments one behind the other, of which the last is written.
+//! The log of one generation: segments one behind the other, of which the last is written.
 //!
-//! Invariants: each segment's base is the last transaction of the one before it; only the newest
-//! segment may end in bytes that are not records; nothing is appended to a segment that was cut.
+//! Invariants: one batch is on its way to the disk at a time; the numbers of the batches rise by one
+//! over all segments; a segment was durable whole before its first batch is written.
 
-use std::path::{Path, PathBuf};
+use std::collections::VecDeque;
+use std::sync::mpsc;
 
+use super::background::Background;
+use super::batch::{BatchBuilder, HEAD, Head, RECORD};
 use super::error::StorageError;
-use super::files;
-use super::record;
-use super::segment::{self, Contents, OpenSegment, SegmentId};
+use super::files::Files;
+use super::home::Home;
+use super::segment::{OpenSegment, SegmentId};
+use super::shape::Shape;
 use crate::protocol::message::Entry;
 use crate::protocol::zxid::Zxid;
 
-/// The log of one generation.
+/// See the module.
 #[derive(Debug)]
-pub(super) struct Wal {
-    dir: PathBuf,
-    generation: u32,
-    /// Oldest first. The last is the open one, if one is open.
-    segments: Vec<SegmentId>,
-    open: Option<OpenSegment>,
-    /// The last transaction, or the base if there is none.
-    last: Zxid,
+pub(super) struct Wal<F: Files> {
+    home: Home<F>,
     segment_bytes: usize,
+    /// Those with batches, oldest first.
+    segments: VecDeque<Segment>,
+    open: OpenSegment<F::File>,
+    /// The segment behind the open one, when it is made.
+    next: mpsc::Receiver<OpenSegment<F::File>>,
+    /// What was asked for and is not durable yet.
+    batch: BatchBuilder,
+    is_pending: bool,
+    /// The number of the next batch.
+    number: u64,
+    /// The log, with what is pending.
+    shape: Shape,
 }
 
-impl Wal {
-    /// An empty log behind `base`.
+/// A segment with batches.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Segment {
+    pub(super) sequence: u32,
+    /// The least base of its batches: the log that begins with this segment reaches back so far.
+    pub(super) reach: Zxid,
+}
+
+/// What is known of a log that can be written.
+#[derive(Debug)]
+pub(super) struct Position<O> {
+    pub(super) open: OpenSegment<O>,
+    pub(super) segments: VecDeque<Segment>,
+    pub(super) number: u64,
+    pub(super) shape: Shape,
+}
+
+impl<F: Files> Wal<F> {
+    /// An empty log behind `base`, durably: its first segment and in it a batch that tells the base.
     pub(super) fn create(
-        dir: &Path,
-        id: SegmentId,
+        home: &Home<F>,
+        background: &Background,
+        (generation, base): (u32, Zxid),
         segment_bytes: usize,
     ) -> Result<Self, StorageError> {
-        let mut wal = Self {
-            dir: dir.to_owned(),
-            generation: id.generation,
-            segments: Vec::new(),
-            open: None,
-            last: id.base,
-            segment_bytes,
+        let first = SegmentId {
+            generation,
+            sequence: 1,
         };
-        wal.open_segment(0)?;
+        let position = Position {
+            open: OpenSegment::create(home, first, segment_bytes)?,
+            segments: VecDeque::new(),
+            number: 1,
+            shape: Shape::new(base),
+        };
+        let mut wal = Self::start(home, background, position, segment_bytes)?;
+        wal.is_pending = true;
+        wal.flush(background)?;
         Ok(wal)
     }
 
-    /// Reads the log of these segments, which are of one generation and in order, and cuts off what
-    /// a crash left behind its end. Gives the entries too.
-    pub(super) fn recover(
-        dir: &Path,
-        segments: Vec<SegmentId>,
+    /// A log that goes on from here.
+    pub(super) fn start(
+        home: &Home<F>,
+        background: &Background,
+        position: Position<F::File>,
         segment_bytes: usize,
-    ) -> Result<(Self, Vec<Entry>), StorageError> {
-        let first = segments[0];
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut last = first.base;
-        for (index, id) in segments.iter().enumerate() {
-            if id.base != last {
-                let what = format!(
-                    "it begins behind {}, the one before ends with {last}",
-                    id.base
-                );
-                return Err(StorageError::corrupt(&id.path(dir), 0, what));
-            }
-            let contents = Contents::read(dir, *id, index + 1 == segments.len())?;
-            if contents.has_tail() {
-                segment::seal(&id.path(dir), contents.length())?;
-            }
-            last = contents.entries.last().map_or(last, |entry| entry.zxid);
-            entries.extend(contents.entries);
-        }
-        let mut wal = Self {
-            dir: dir.to_owned(),
-            generation: first.generation,
-            segments,
-            open: None,
-            last,
+    ) -> Result<Self, StorageError> {
+        Ok(Self {
+            home: home.clone(),
             segment_bytes,
+            segments: position.segments,
+            next: prepare(home, background, position.open.id, segment_bytes)?,
+            open: position.open,
+            batch: BatchBuilder::new(position.shape.last(), Vec::new()),
+            is_pending: false,
+            number: position.number,
+            shape: position.shape,
+        })
+    }
+
+    /// Appends entries; durable after [`Self::flush`].
+    pub(super) fn append(
+        &mut self,
+        background: &Background,
+        entries: &[Entry],
+    ) -> Result<(), StorageError> {
+        for entry in entries {
+            let last = self.shape.last();
+            if !self.shape.push(entry.zxid) {
+                let next = entry.zxid;
+                return Err(StorageError::AppendGap { last, next });
+            }
+            let size = RECORD + entry.payload.len();
+            if self.is_pending && self.batch.size() + size > self.batch_limit() {
+                self.flush_up_to(background, last)?;
+            }
+            self.batch.push(entry);
+            self.is_pending = true;
+        }
+        Ok(())
+    }
+
+    /// Removes everything behind `after`; durable after [`Self::flush`], together with what is appended
+    /// meanwhile.
+    pub(super) fn truncate(
+        &mut self,
+        background: &Background,
+        after: Zxid,
+    ) -> Result<(), StorageError> {
+        let (base, last) = (self.shape.base(), self.shape.last());
+        let floor = (after <= last).then(|| self.shape.floor(after)).flatten();
+        let Some(floor) = floor else {
+            return Err(StorageError::TruncateOutside { base, last, after });
         };
-        wal.open_segment(0)?;
-        Ok((wal, entries))
+        self.flush(background)?;
+        if floor < last {
+            self.shape.truncate(floor);
+            self.begin_batch(floor);
+            self.is_pending = true;
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable that was asked for.
+    pub(super) fn flush(&mut self, background: &Background) -> Result<(), StorageError> {
+        self.flush_up_to(background, self.shape.last())
+    }
+
+    /// The same, and the next batch begins behind `last`.
+    fn flush_up_to(&mut self, background: &Background, last: Zxid) -> Result<(), StorageError> {
+        if !self.is_pending {
+            return Ok(());
+        }
+        background.check()?;
+        let full = if self.open.has_room(self.batch.size()) {
+            None
+        } else {
+            Some(self.roll(background)?)
+        };
+        let batch = self.batch.finish(self.number, self.open.salt);
+        self.open.append(batch)?;
+        let first = self.number;
+        self.number += 1;
+        let base = self.batch.base();
+        let sequence = self.open.id.sequence;
+        match self.segments.back_mut() {
+            Some(newest) if newest.sequence == sequence => newest.reach = newest.reach.min(base),
+            _ => self.segments.push_back(Segment {
+                sequence,
+                reach: base,
+            }),
+        }
+        self.begin_batch(last);
+        // A segment without a batch has nothing that a seal could protect.
+        if let Some(full) = full {
+            background.submit(Box::new(move || full.seal(first)))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the disk that everything is durable, so that damage to the last batch is noticed later. A
+    /// crash may lose that again.
+    pub(super) fn mark(&mut self) -> Result<(), StorageError> {
+        let mut mark = BatchBuilder::new(self.shape.last(), Vec::with_capacity(HEAD));
+        let bytes = mark.finish(self.number, self.open.salt);
+        match Head::parse(bytes, self.open.salt) {
+            Some(head) if self.open.has_room(HEAD) => self.open.mark(head),
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets the segments that are not needed when the history up to `zxid` is in a snapshot. Their
+    /// files may be deleted.
+    pub(super) fn forget(&mut self, zxid: Zxid) {
+        while self.segments.len() > 1 {
+            let reach = self.segments.iter().skip(1).map(|segment| segment.reach);
+            match reach.min() {
+                Some(reach) if reach <= zxid => {
+                    self.segments.pop_front();
+                    self.shape.forget(reach);
+                }
+                _ => break,
+            }
+        }
+    }
+
+    /// The oldest segment that is needed.
+    pub(super) fn first_sequence(&self) -> u32 {
+        self.segments
+            .front()
+            .map_or(self.open.id.sequence, |segment| segment.sequence)
     }
 
     /// The transaction before the first one of the log.
-    pub(super) fn base(&self) -> Zxid {
-        self.segments.first().map_or(self.last, |id| id.base)
+    pub(super) const fn base(&self) -> Zxid {
+        self.shape.base()
     }
 
     pub(super) const fn generation(&self) -> u32 {
-        self.generation
+        self.open.id.generation
     }
 
-    /// Appends entries, durably: one write and one `fdatasync` unless a segment is full.
-    pub(super) fn append(&mut self, entries: &[Entry]) -> Result<(), StorageError> {
-        let mut rest = entries;
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(self.room_for(rest)?);
-            self.check_order(now)?;
-            if let (Some(open), Some(entry)) = (self.open.as_mut(), now.last()) {
-                open.append(now)?;
-                self.last = entry.zxid;
-            }
-            rest = later;
-        }
-        Ok(())
-    }
-
-    /// Removes everything behind `after`, durably. A crash in the midst leaves a longer log, never
-    /// one with a hole.
-    pub(super) fn truncate(&mut self, after: Zxid) -> Result<(), StorageError> {
-        if after > self.last || after < self.base() {
-            return Err(StorageError::TruncateOutside {
-                base: self.base(),
-                last: self.last,
-                after,
-            });
-        }
-        self.seal_open()?;
-        while let Some(id) = self.segments.pop() {
-            let path = id.path(&self.dir);
-            if id.base >= after && !self.segments.is_empty() {
-                files::remove(&path)?;
-                continue;
-            }
-            let contents = Contents::read(&self.dir, id, false)?;
-            segment::seal(&path, contents.length_through(after))?;
-            self.segments.push(id);
-            break;
-        }
-        self.last = after;
-        self.open_segment(0)
-    }
-
-    /// Deletes the segments that hold nothing behind `zxid`, but for the newest.
-    pub(super) fn forget(&mut self, zxid: Zxid) -> Result<(), StorageError> {
-        while self.segments.len() > 1 && self.segments[1].base <= zxid {
-            files::remove(&self.segments[0].path(&self.dir))?;
-            self.segments.remove(0);
-        }
-        Ok(())
-    }
-
-    /// How many of these entries go into the open segment; makes room for at least one.
-    fn room_for(&mut self, entries: &[Entry]) -> Result<usize, StorageError> {
-        let fits = |open: &OpenSegment| {
-            let mut bytes = 0;
-            entries
-                .iter()
-                .take_while(|entry| {
-                    bytes += record::size(entry);
-                    open.has_room(bytes)
-                })
-                .count()
+    /// Goes on in the next segment; gives the one that is full.
+    fn roll(&mut self, background: &Background) -> Result<OpenSegment<F::File>, StorageError> {
+        // The sender is dropped only if an earlier task failed.
+        let Ok(next) = self.next.recv() else {
+            return Err(background.check().err().unwrap_or(StorageError::Refused));
         };
-        match self.open.as_ref().map_or(0, fits) {
-            0 => {
-                self.seal_open()?;
-                self.open_segment(record::size(&entries[0]))?;
-                Ok(self.open.as_ref().map_or(0, fits).max(1))
-            }
-            count => Ok(count),
-        }
-    }
-
-    fn check_order(&self, entries: &[Entry]) -> Result<(), StorageError> {
-        let mut last = self.last;
-        for entry in entries {
-            if !entry.zxid.follows(last) {
-                return Err(StorageError::AppendGap {
-                    last,
-                    next: entry.zxid,
-                });
-            }
-            last = entry.zxid;
-        }
-        Ok(())
-    }
-
-    fn seal_open(&mut self) -> Result<(), StorageError> {
-        self.open.take().map_or(Ok(()), OpenSegment::seal)
-    }
-
-    /// Begins a new segment behind the last transaction, with room for at least `bytes`. An empty
-    /// one of the same base is replaced by it.
-    fn open_segment(&mut self, bytes: usize) -> Result<(), StorageError> {
-        let id = SegmentId {
-            generation: self.generation,
-            base: self.last,
+        let next = if next.has_room(self.batch.size()) {
+            next
+        } else {
+            let capacity = OpenSegment::<F::File>::capacity_for(self.batch.size());
+            OpenSegment::create(&self.home, next.id, capacity)?
         };
-        let capacity = self.segment_bytes.max(bytes);
-        self.open = Some(OpenSegment::create(&self.dir, id, capacity)?);
-        if self.segments.last() != Some(&id) {
-            self.segments.push(id);
-        }
-        Ok(())
+        self.next = prepare(&self.home, background, next.id, self.segment_bytes)?;
+        Ok(std::mem::replace(&mut self.open, next))
     }
+
+    fn begin_batch(&mut self, base: Zxid) {
+        let empty = BatchBuilder::new(base, Vec::new());
+        let buffer = std::mem::replace(&mut self.batch, empty).into_buffer();
+        self.batch = BatchBuilder::new(base, buffer);
+        self.is_pending = false;
+    }
+
+    /// A batch is cut here: a quarter of a segment, so that little room is lost at a segment's end.
+    const fn batch_limit(&self) -> usize {
+        self.segment_bytes / 4
+    }
+}
+
+/// Has the segment behind this one made.
+fn prepare<F: Files>(
+    home: &Home<F>,
+    background: &Background,
+    SegmentId {
+        generation,
+        sequence,
+    }: SegmentId,
+    capacity: usize,
+) -> Result<mpsc::Receiver<OpenSegment<F::File>>, StorageError> {
+    let id = SegmentId {
+        generation,
+        sequence: sequence + 1,
+    };
+    let home = home.clone();
+    let (sender, receiver) = mpsc::channel();
+    background.submit(Box::new(move || {
+        let segment = OpenSegment::create(&home, id, capacity)?;
+        // Nobody wants it if the log was replaced meanwhile.
+        let _ = sender.send(segment);
+        Ok(())
+    }))?;
+    Ok(receiver)
 }

@@ -109,9 +109,15 @@ impl Ensemble {
             .arg(local(self.peer_ports[&id]).to_string())
             .arg("--peers")
             .arg(peers.join(","))
-            // Tests run on busy machines. A killed node is noticed at once all the same.
-            .args(["--suspect-floor=2s", "--suspect-cap=5s"])
             .args(&self.options);
+        // Tests run on busy machines. A killed node is noticed at once all the same.
+        if !self
+            .options
+            .iter()
+            .any(|option| option.starts_with("--suspect-floor"))
+        {
+            command.args(["--suspect-floor=2s", "--suspect-cap=5s"]);
+        }
         command
     }
 
@@ -135,6 +141,40 @@ impl Ensemble {
                 return line;
             }
         }
+    }
+
+    /// Whether this kind of event was seen in the trace of a node.
+    pub(crate) fn saw(&self, id: u8, what: &str) -> bool {
+        self.seen
+            .iter()
+            .any(|(from, line)| *from == id && is(line, what))
+    }
+
+    /// The longest time for which a node says that it stood still.
+    pub(crate) fn longest_stall(&mut self) -> Duration {
+        self.catch_up();
+        let late = self.seen.iter().filter_map(|(_, line)| {
+            let (_, rest) = line.split_once(r#""what":"stalled","late_ns":"#)?;
+            rest.trim_end_matches('}').parse().ok()
+        });
+        Duration::from_nanos(late.max().unwrap_or(0))
+    }
+
+    /// Takes in what has happened, without waiting.
+    pub(crate) fn catch_up(&mut self) {
+        self.seen.extend(self.lines.try_iter());
+    }
+
+    /// Everything that has happened, for the message of a failure.
+    pub(crate) fn told(&mut self) -> String {
+        self.catch_up();
+        format!("{:#?}", self.seen)
+    }
+
+    /// Forgets what has happened so far.
+    pub(crate) fn forget(&mut self) {
+        self.catch_up();
+        self.seen.clear();
     }
 
     /// Waits until another node than this one leads.
@@ -197,7 +237,7 @@ pub(crate) fn eventually(wanted: &str, mut is_so: impl FnMut() -> bool) {
 /// Ports that are free now, all different. They lie below the range from which the kernel takes ports
 /// for outgoing connections, so that nobody else gets them before the node does; several runs of the
 /// tests begin at different places.
-fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(997);
     std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(start) % 20_000)

@@ -84,9 +84,9 @@ fn every_answer_has_the_captured_bytes() {
 
 /// Deletes what an exchange left behind.
 fn remove(address: std::net::SocketAddr, paths: &[&str]) {
-    let mut client = Client::connect(address).unwrap();
+    let mut client = Client::connect(address).expect("the node serves");
     for path in paths {
-        assert_eq!(client.delete(path).unwrap().error, 0, "{path}");
+        assert_eq!(client.delete(path).expect("an answer").error, 0, "{path}");
     }
 }
 

@@ -120,6 +120,18 @@ fn what_one_user_may_do_another_may_not_on_any_node() {
 }
 
 #[test]
+fn almost_a_mebibyte_is_kept_whole_on_all_nodes() {
+    let (ensemble, leader) = Ensemble::start(&[]);
+    let data: Vec<u8> = (0..=255_u8).cycle().take(1_047_000).collect();
+    let mut client = Client::connect(ensemble.address(leader % 3 + 1)).unwrap();
+    assert_eq!(client.create("/big", &data).unwrap().error, 0);
+    for id in 1..=3 {
+        let mut client = Client::connect(ensemble.address(id)).unwrap();
+        assert_eq!(client.synced_data("/big").unwrap().as_ref(), Some(&data));
+    }
+}
+
+#[test]
 fn the_words_tell_of_connections_sessions_and_watches() {
     let (ensemble, leader) = Ensemble::start(&[]);
     let address = ensemble.address(leader);

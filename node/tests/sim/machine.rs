@@ -1,5 +1,6 @@
 //! The state machines of the simulated nodes: what their protocol delivers and what they ask for.
 
+use chaos_node::protocol::blob::Blob;
 use chaos_node::protocol::io::{Input, RejectReason};
 use chaos_node::protocol::message::{Entry, Payload};
 use chaos_node::protocol::zxid::{Sid, Zxid};
@@ -112,6 +113,7 @@ impl World {
         let zxid = applied.last().map_or(Zxid::ZERO, |record| record.zxid);
         let machine = state.replica.as_ref().map(|it| it.state().encode());
         let bytes = snapshot_bytes(applied, &machine.unwrap_or_default());
+        let bytes = Blob::from(&bytes[..]);
         self.feed(node, Input::Snapshot { zxid, bytes })
     }
 

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::wire::{FRAME_MAX, Fields, OpCode, PING_XID, Request, code};
@@ -19,7 +19,8 @@ use crate::system::{Client, ConnectError, Reply};
 /// One connection with its session.
 #[derive(Debug)]
 pub struct ZkClient {
-    stream: TcpStream,
+    /// Buffered, so that an answer costs one read of the socket.
+    stream: BufReader<TcpStream>,
     xid: i32,
     synced_reads: bool,
 }
@@ -61,7 +62,7 @@ impl ZkClient {
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
         let mut client = Self {
-            stream,
+            stream: BufReader::new(stream),
             xid: 0,
             synced_reads: options.synced_reads,
         };
@@ -183,6 +184,37 @@ impl ZkClient {
         version.map(Ok).ok_or_else(|| "a short stat".to_owned())
     }
 
+    /// Replaces the data of the znode `/<key>`, for measuring: no register, no version.
+    ///
+    /// # Errors
+    /// If the server refuses or the connection is lost.
+    pub async fn put(&mut self, key: &str, data: &[u8]) -> Result<(), ConnectError> {
+        let xid = self.next_xid();
+        let request = Request::new(xid, OpCode::SetData)
+            .buffer(path_of(key).as_bytes())
+            .buffer(data)
+            .int(-1);
+        self.plain(xid, request).await
+    }
+
+    /// Makes the znode `/<key>` with this data, unless it is there already.
+    ///
+    /// # Errors
+    /// If the server refuses or the connection is lost.
+    pub async fn make(&mut self, key: &str, data: &[u8]) -> Result<(), ConnectError> {
+        let xid = self.next_xid();
+        let request = create_request(xid, key, data);
+        self.plain(xid, request).await
+    }
+
+    async fn plain(&mut self, xid: i32, request: Request) -> Result<(), ConnectError> {
+        match self.call(xid, request).await {
+            Ok(answer) if matches!(answer.code, code::OK | code::NODE_EXISTS) => Ok(()),
+            Ok(answer) => Err(ConnectError::Protocol(format!("error {}", answer.code))),
+            Err(lost) => Err(ConnectError::Protocol(lost)),
+        }
+    }
+
     async fn read(&mut self, key: &str) -> Result<Reply, Lost> {
         Ok(match self.get(key).await? {
             Ok((value, version)) => Reply::ok(Some(value), Some(i64::from(version))),
@@ -245,14 +277,7 @@ impl Client for ZkClient {
     async fn create(&mut self, key: &str, value: Value) -> Reply {
         let action = Action::Write(value);
         let xid = self.next_xid();
-        let request = Request::new(xid, OpCode::Create)
-            .buffer(path_of(key).as_bytes())
-            .buffer(value.0.to_string().as_bytes())
-            .int(1)
-            .int(31)
-            .buffer(b"world")
-            .buffer(b"anyone")
-            .int(0);
+        let request = create_request(xid, key, value.0.to_string().as_bytes());
         match self.call(xid, request).await {
             Ok(Answer { code: code::OK, .. }) => Reply::ok(None, Some(0)),
             Ok(Answer {
@@ -267,7 +292,9 @@ impl Client for ZkClient {
     async fn lost(&mut self) {
         // Nothing is in flight, so the end of the stream is all that can come; anything else
         // would be an answer to nobody, after which no reply can be trusted either.
-        drop(self.stream.peek(&mut [0]).await);
+        if self.stream.buffer().is_empty() {
+            drop(self.stream.get_ref().peek(&mut [0]).await);
+        }
     }
 
     async fn ping(&mut self) -> Result<(), ConnectError> {
@@ -291,6 +318,18 @@ fn mismatch(seen: Value, version: i32) -> Reply {
         version: Some(i64::from(version)),
         ..Reply::fail("value differs")
     }
+}
+
+/// Creates a persistent znode that everybody may do everything with.
+fn create_request(xid: i32, key: &str, data: &[u8]) -> Request {
+    Request::new(xid, OpCode::Create)
+        .buffer(path_of(key).as_bytes())
+        .buffer(data)
+        .int(1)
+        .int(31)
+        .buffer(b"world")
+        .buffer(b"anyone")
+        .int(0)
 }
 
 fn path_of(key: &str) -> String {

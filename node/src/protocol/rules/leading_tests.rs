@@ -136,6 +136,63 @@ fn a_leader_commits_with_a_quorum_and_not_before() {
     );
 }
 
+/// Lets time pass in which n1 is alive and says nothing else.
+fn wait(stage: &mut Stage, millis: u64) {
+    for _ in 0..millis / 20 {
+        stage.now = stage.now.after(Nanos::from_millis(20));
+        let leader = PeerRole::Following(ME);
+        stage.ping(1, leader, Standing::default());
+        stage.give(Input::Tick);
+    }
+}
+
+#[test]
+fn a_leader_elect_waits_long_for_a_follower_that_takes_in_its_history() {
+    let base = Zxid::new(1, 3);
+    let mut stage = Stage::new(Boot {
+        snapshot: base,
+        base,
+        entries: vec![entry(1, 4), entry(1, 5)],
+        ..disk(0)
+    });
+    stage.elect();
+    let (standing, epoch_ends) = (Standing::default(), Vec::new());
+    let promised = true;
+    stage.say(
+        1,
+        Body::AckEpoch {
+            promised,
+            standing,
+            epoch_ends,
+        },
+    );
+    assert!(stage.out.contains(&Output::SnapshotWanted));
+    // To encode a large state takes a while.
+    wait(&mut stage, 2_000);
+    let bytes = Blob::from(b"state");
+    stage.give(Input::Snapshot { zxid: base, bytes });
+    let last = stage.core.log.last();
+    assert!(matches!(
+        stage.said(1)[..],
+        [Body::SnapshotChunk { .. }, Body::SyncEntries { .. }, Body::NewLeader { zxid, .. }] if zxid == last
+    ));
+    // To write it down, too.
+    wait(&mut stage, 2_000);
+    assert_eq!(stage.core.status().phase, Phase::Electing);
+    stage.say(1, Body::AckNewLeader { zxid: last });
+    assert_eq!(stage.core.status().phase, Phase::Leading);
+}
+
+#[test]
+fn a_leader_elect_does_not_wait_long_for_a_promise() {
+    let mut stage = Stage::new(disk(5));
+    stage.elect();
+    wait(&mut stage, 380);
+    assert_eq!(stage.core.status().phase, Phase::Electing);
+    wait(&mut stage, 60);
+    assert_eq!(stage.core.status().phase, Phase::Looking);
+}
+
 #[test]
 fn a_leader_without_a_quorum_gives_up_and_leaves_its_writes_unknown() {
     let mut stage = Stage::new(disk(5));

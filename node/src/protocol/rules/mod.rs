@@ -20,6 +20,7 @@
 //! * the new epoch is the greatest: `the_new_epoch_is_above_every_promise`
 //! * a promise is given once, never for an older epoch: `an_epoch_promised_before_is_no_second_promise_and_an_older_one_is_refused`
 //! * and counts once: `a_promise_to_somebody_else_does_not_make_an_epoch`
+//! * who does not promise soon is not waited for: `a_leader_elect_does_not_wait_long_for_a_promise`
 //! * the leader has the best history: `a_leader_gives_up_if_a_follower_has_a_better_history`
 //! * a greater promise can be joined: `a_follower_that_promised_more_makes_the_leader_begin_anew`
 //!
@@ -28,6 +29,7 @@
 //! * a difference: `a_follower_that_is_behind_is_sent_what_it_lacks`
 //! * a cut, also across epochs: `a_follower_with_transactions_of_its_own_is_cut_back_across_epochs`
 //! * a snapshot: `a_follower_further_behind_than_the_log_is_sent_a_snapshot_and_what_follows`
+//! * a long history gets the time that it takes: `a_leader_elect_waits_long_for_a_follower_that_takes_in_its_history`
 //! * what is committed is never cut: `a_cut_log_loses_nothing_committed`
 //! * no holes: `a_hole_in_the_history_is_fatal`
 //! * forwarding from the point of the difference: `what_is_proposed_during_a_synchronisation_follows_the_history_on_the_same_stream`
@@ -58,6 +60,7 @@ mod sync_tests;
 
 use crate::bug::Bugs;
 use crate::protocol::Core;
+use crate::protocol::blob::Blob;
 use crate::protocol::io::{
     Boot, BootError, BreakReason, CoreConfig, DiskOp, Input, Output, Phase, RejectReason, Timing,
     TraceEvent,
@@ -271,8 +274,8 @@ impl Stage {
         assert!(self.core.status().serving);
     }
 
-    /// Becomes the established leader with n1 as its follower.
-    fn lead(&mut self) -> u32 {
+    /// Becomes the leader-elect, with n1 asked for its promise.
+    fn elect(&mut self) {
         self.ping(1, PeerRole::Looking, Standing::default());
         self.give(Input::Tick);
         let round = self.core.round;
@@ -284,6 +287,12 @@ impl Stage {
             }),
         );
         self.say(1, Body::FollowerInfo { accepted_epoch: 1 });
+        assert_eq!(self.core.status().phase, Phase::Electing);
+    }
+
+    /// Becomes the established leader with n1 as its follower.
+    fn lead(&mut self) -> u32 {
+        self.elect();
         let epoch = self.core.status().accepted_epoch;
         let last = self.core.log.last();
         let (standing, epoch_ends) = (Standing::default(), vec![last]);

@@ -1,6 +1,7 @@
 //! Rules for how a leader brings a follower up to date.
 
 use super::*;
+use crate::protocol::blob::Blob;
 
 /// n2 leads with the log `1.1` … `1.5`, and n3 joins with a log whose epochs end like this.
 fn joined(ends: Vec<Zxid>) -> Stage {
@@ -94,10 +95,10 @@ fn a_follower_further_behind_than_the_log_is_sent_a_snapshot_and_what_follows() 
     };
     say(&mut stage, 2, answer);
     assert!(stage.out.contains(&Output::SnapshotWanted));
-    let (zxid, bytes) = (Zxid::new(1, 4), Payload::from([8u8; 3]));
+    let (zxid, bytes) = (Zxid::new(1, 4), Blob::from(vec![8; 3]));
     let snapshot = Input::Snapshot {
         zxid,
-        bytes: Payload::clone(&bytes),
+        bytes: bytes.clone(),
     };
     stage.give(snapshot);
     let chunk = Body::SnapshotChunk {
@@ -119,7 +120,7 @@ fn a_snapshot_counts_only_as_a_whole_and_is_in_force_before_it_is_acknowledged()
     stage.quick_disk = false;
     let zxid = Zxid::new(1, 9);
     for (offset, byte) in [(0, 1u8), (1, 2)] {
-        let bytes = Payload::from([byte]);
+        let bytes = Blob::from(vec![byte]);
         let total = 2;
         stage.say(
             3,

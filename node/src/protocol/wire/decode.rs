@@ -1,7 +1,7 @@
 //! Reading frames.
 
 use super::super::message::{
-    Body, Entry, Frame, Hello, MAX_EPOCH_ENDS, Message, Payload, PeerRole, Ping, Segment, Standing,
+    Body, Entry, Frame, Hello, MAX_EPOCH_ENDS, Message, PeerRole, Ping, Segment, Standing,
     StreamAck, SyncMode, Vote, VoteRequest,
 };
 use super::super::zxid::{Sid, Zxid};
@@ -62,10 +62,10 @@ impl<'a> Reader<'a> {
         self.u64().map(Zxid)
     }
 
-    fn bytes(&mut self) -> Result<Payload, WireError> {
+    fn bytes(&mut self) -> Result<&'a [u8], WireError> {
         let length = self.u32()?;
         let length = usize::try_from(length).map_err(|_| WireError::Length(length))?;
-        self.take(length).map(Payload::from)
+        self.take(length)
     }
 
     fn standing(&mut self) -> Result<Standing, WireError> {
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
             zxid: self.zxid()?,
             origin: self.sid()?,
             request: self.u64()?,
-            payload: self.bytes()?,
+            payload: self.bytes()?.into(),
         })
     }
 
@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
                 zxid: self.zxid()?,
                 total: self.u64()?,
                 offset: self.u64()?,
-                bytes: self.bytes()?,
+                bytes: self.bytes()?.into(),
             },
             6 => self.sync_entries()?,
             7 => self.new_leader()?,
@@ -171,7 +171,7 @@ impl<'a> Reader<'a> {
             12 => Body::Commit { zxid: self.zxid()? },
             13 => Body::Request {
                 request: self.u64()?,
-                payload: self.bytes()?,
+                payload: self.bytes()?.into(),
             },
             14 => Body::RequestRefused {
                 request: self.u64()?,

@@ -134,7 +134,7 @@ mod tests {
                     zxid,
                     total,
                     offset,
-                    bytes
+                    bytes: bytes[..].into()
                 }
             ),
             collection::vec(entry(), 0..5).prop_map(|entries| Body::SyncEntries { entries }),

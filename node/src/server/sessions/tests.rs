@@ -75,7 +75,7 @@ impl Node {
         let zxid = self.state.applied() + 1;
         let mut changes = Vec::new();
         let outcome = self.state.apply(zxid, &txn, &mut changes);
-        self.sessions.changed(zxid, &changes, &self.state);
+        self.sessions.changed(zxid, &changes);
         self.sessions
             .applied(&txn, Some(request), &outcome, self.now, &self.state);
         self.sessions.advance_held(self.now, &self.state);
@@ -527,4 +527,31 @@ fn the_leader_alone_deletes_znodes_whose_time_has_come() {
     assert_eq!(node.proposed.len(), 1, "it looks about once a second");
     node.apply();
     assert!(node.state.node("/ttl").is_none());
+}
+
+#[test]
+fn who_may_not_read_a_znode_does_not_hear_of_it() {
+    let mut node = Node::new(false);
+    node.connect(A);
+    node.connect(B);
+    node.frame(
+        A,
+        &hex("fffffffc 00000064 00000000 00000006 646967657374 00000003 753a70"),
+    );
+    for conn in [A, B] {
+        node.frame(conn, &hex("00000001 0000006a 00000001 2f 00000001"));
+    }
+    let mut create = Writer::new();
+    create.i32(2).i32(1).text("/mine").buffer(b"").count(1);
+    create.i32(31).text("auth").text("").i32(0);
+    node.frame(A, &create.into_bytes());
+    let mut delete = Writer::new();
+    delete.i32(3).i32(2).text("/mine").i32(-1);
+    node.frame(A, &delete.into_bytes());
+    node.sent.clear();
+    node.apply();
+    node.apply();
+    let to: Vec<ConnId> = node.sent.iter().map(|(conn, _)| *conn).collect();
+    assert_eq!(to, [A; 4]);
+    assert_eq!(node.replies(), [(EVENT, 0), (2, 0), (EVENT, 0), (3, 0)]);
 }
