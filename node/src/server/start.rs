@@ -123,13 +123,6 @@ fn open_listener(address: SocketAddr, purpose: &'static str) -> Result<TcpListen
     })
 }
 
-fn open_trace(config: &Config) -> Result<Trace, ServerError> {
-    Trace::open(config.me, config.trace.as_deref()).map_err(|source| {
-        let path = config.trace.clone();
-        ServerError::Trace { path, source }
-    })
-}
-
 /// Reads the disk: the state as of the snapshot, and what the protocol starts from.
 fn recover(storage: &mut DiskStorage) -> Result<(State, Boot), ServerError> {
     let (boot, snapshot) = storage.recover()?.into_boot();
