@@ -53,12 +53,14 @@ impl Server {
                         self.sent += 1;
                         client.connection.gathered().extend_from_slice(&frames);
                         client.permits.add_permits(1);
+                        self.answered.push(conn);
                     }
                 }
                 Effect::Tell { conn, frame } => {
                     if let Some(client) = self.clients.get_mut(&conn) {
                         self.sent += 1;
                         client.connection.gathered().extend_from_slice(&frame);
+                        self.answered.push(conn);
                     }
                 }
                 Effect::Finish { conn } => {
@@ -155,13 +157,14 @@ impl Server {
                 });
             }
         }
-        let slow: Vec<ConnId> = self
-            .clients
-            .iter_mut()
-            .filter_map(|(conn, client)| {
-                (client.connection.flush() > CLIENT_BACKLOG).then_some(*conn)
-            })
-            .collect();
+        let mut slow = Vec::new();
+        for conn in self.answered.drain(..) {
+            if let Some(client) = self.clients.get_mut(&conn)
+                && client.connection.flush() > CLIENT_BACKLOG
+            {
+                slow.push(conn);
+            }
+        }
         for conn in slow {
             self.sessions.closed(conn);
             if let Some(client) = self.clients.remove(&conn) {

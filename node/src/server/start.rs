@@ -34,10 +34,7 @@ use crate::transport::{accept_clients, accept_peers, listen};
 pub async fn run(config: Config) -> Result<(), ServerError> {
     let peer_listener = open_listener(config.listen, "peers")?;
     let client_listener = open_listener(config.client, "clients")?;
-    let trace = Trace::open(config.me, config.trace.as_deref()).map_err(|source| {
-        let path = config.trace.clone();
-        ServerError::Trace { path, source }
-    })?;
+    let trace = open_trace(&config)?;
     let mut storage = DiskStorage::open(Options {
         dir: config.data.clone(),
         node: config.me.0,
@@ -93,6 +90,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         outputs: Vec::<Output>::new(),
         peers: BTreeMap::new(),
         clients: BTreeMap::new(),
+        answered: Vec::new(),
         wake_at: now,
         review_at: now,
         started: now,
@@ -101,6 +99,13 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         config,
     };
     server.run(&mut inbox).await
+}
+
+fn open_trace(config: &Config) -> Result<Trace, ServerError> {
+    Trace::open(config.me, config.trace.as_deref()).map_err(|source| {
+        let path = config.trace.clone();
+        ServerError::Trace { path, source }
+    })
 }
 
 pub(super) fn moment() -> Moment {
