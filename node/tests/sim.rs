@@ -41,6 +41,8 @@ mod witness;
 mod world;
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::ops::Range;
 use std::time::Instant;
 
 use chaos_node::bug::Bugs;
@@ -120,6 +122,76 @@ fn tell(schedule: &Schedule, error: &str, shrunk: &Shrunk) -> String {
     )
 }
 
+/// What many runs came to.
+#[derive(Default)]
+struct Totals {
+    delivered: usize,
+    acknowledged: u64,
+    states: u64,
+    coverage: BTreeMap<String, u64>,
+    /// The first that failed.
+    failed: Option<(Schedule, String)>,
+}
+
+impl Totals {
+    /// Plays these seeds until one fails.
+    fn of(seeds: impl Iterator<Item = u64>) -> Self {
+        let kept = std::env::var("CHAOS_SIM_KEEP").ok();
+        let mut totals = Self::default();
+        for seed in seeds {
+            let mut schedule = Schedule::of(seed, bugs_wanted());
+            if let Some(kept) = &kept {
+                let kept: Vec<usize> = kept.split(',').filter_map(|n| n.parse().ok()).collect();
+                schedule = only(&schedule, &kept);
+                schedule.chance = number("CHAOS_SIM_CHANCE").unwrap_or(seed);
+            }
+            let outcome = play(&schedule, Watch::default());
+            if let Some(error) = outcome.error {
+                totals.failed = Some((schedule, error));
+                break;
+            }
+            totals.delivered += outcome.delivered;
+            totals.acknowledged += outcome.acknowledged;
+            totals.states += outcome.states;
+            totals.cover(outcome.coverage);
+        }
+        totals
+    }
+
+    fn add(mut self, other: Self) -> Self {
+        self.delivered += other.delivered;
+        self.acknowledged += other.acknowledged;
+        self.states += other.states;
+        self.cover(other.coverage);
+        let both = self.failed.into_iter().chain(other.failed);
+        self.failed = both.min_by_key(|(schedule, _)| schedule.seed);
+        self
+    }
+
+    fn cover(&mut self, coverage: BTreeMap<String, u64>) {
+        for (name, count) in coverage {
+            *self.coverage.entry(name).or_insert(0) += count;
+        }
+    }
+}
+
+/// Plays seeds on all cores.
+fn play_all(seeds: Range<u64>) -> Totals {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores)
+            .map(|core| {
+                let own = seeds.clone().skip(core).step_by(cores);
+                scope.spawn(|| Totals::of(own))
+            })
+            .collect();
+        let done = workers.into_iter().map(|worker| worker.join());
+        done.fold(Totals::default(), |sum, one| {
+            sum.add(one.expect("a run tells its failures"))
+        })
+    })
+}
+
 #[test]
 fn random_schedules_keep_all_invariants_and_recover() {
     let seeds = match number("CHAOS_SIM_SEED") {
@@ -127,38 +199,29 @@ fn random_schedules_keep_all_invariants_and_recover() {
         None => 0..number("CHAOS_SIM_SEEDS").unwrap_or(SEEDS),
     };
     let start = Instant::now();
-    let (mut delivered, mut acknowledged, mut states) = (0, 0, 0);
-    let mut coverage: BTreeMap<String, u64> = BTreeMap::new();
     let count = seeds.end - seeds.start;
-    for seed in seeds {
-        let mut schedule = Schedule::of(seed, bugs_wanted());
-        if let Ok(kept) = std::env::var("CHAOS_SIM_KEEP") {
-            let kept: Vec<usize> = kept.split(',').filter_map(|n| n.parse().ok()).collect();
-            schedule = only(&schedule, &kept);
-            schedule.chance = number("CHAOS_SIM_CHANCE").unwrap_or(seed);
-        }
-        let outcome = play(&schedule, Watch::default());
-        if let Some(error) = outcome.error {
-            panic!("{}", explain(&schedule, &error));
-        }
-        delivered += outcome.delivered;
-        acknowledged += outcome.acknowledged;
-        states += outcome.states;
-        for (name, count) in outcome.coverage {
-            *coverage.entry(name).or_insert(0) += count;
-        }
+    let totals = play_all(seeds);
+    if let Some((schedule, error)) = &totals.failed {
+        panic!("{}", explain(schedule, error));
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("{coverage:#?}");
+    println!("{:#?}", totals.coverage);
     println!(
-        "{count} seeds clean in {seconds:.1} s: {states} states checked, {:.0} states/s; \
-         {delivered} transactions delivered, {acknowledged} acknowledged",
-        states as f64 / seconds
+        "{count} seeds clean in {seconds:.1} s: {} states checked, {:.0} states/s; {} \
+         transactions delivered, {} acknowledged",
+        totals.states,
+        totals.states as f64 / seconds,
+        totals.delivered,
+        totals.acknowledged
     );
-    assert!(acknowledged > 0, "a run without writes shows nothing");
     if number("CHAOS_SIM_SEED").is_none() {
+        assert!(
+            totals.acknowledged > 0,
+            "a run without writes shows nothing"
+        );
         for name in REACHED {
-            assert!(coverage.contains_key(*name), "no schedule reached: {name}");
+            let reached = totals.coverage.contains_key(*name);
+            assert!(reached, "no schedule reached: {name}");
         }
     }
 }

@@ -58,7 +58,7 @@ fn repair_segment(file: &mut [u8], choice: u64) {
     let mut number: Option<u64> = None;
     while rest.len() >= HEAD && rest[..HEAD].iter().any(|byte| *byte != 0) {
         let length = u32::from_be_bytes([rest[4], rest[5], rest[6], rest[7]]) as usize;
-        let length = if choice % 2 == 0 {
+        let length = if choice.is_multiple_of(2) {
             length.min(rest.len() - HEAD)
         } else {
             length
@@ -69,7 +69,7 @@ fn repair_segment(file: &mut [u8], choice: u64) {
         rest[4..8].copy_from_slice(&(length as u32).to_be_bytes());
         let body_crc = crc32c::crc32c_append(salt, &rest[HEAD..end]);
         rest[8..12].copy_from_slice(&body_crc.to_be_bytes());
-        if let Some(number) = number.filter(|_| choice % 3 > 0) {
+        if let Some(number) = number.filter(|_| !choice.is_multiple_of(3)) {
             rest[12..20].copy_from_slice(&(number + 1).to_be_bytes());
         }
         number = rest[12..20].try_into().ok().map(u64::from_be_bytes);

@@ -60,9 +60,13 @@ impl Log {
         self.entries.clear();
     }
 
-    /// Forgets what lies at or before `covered`, but keeps the `keep` newest entries at least.
-    pub(super) fn compact(&mut self, covered: Zxid, keep: usize) {
-        let spare = self.entries.len().saturating_sub(keep);
+    /// Forgets what lies at or before `covered`, but at most `most` entries, and keeps the `keep` newest
+    /// at least.
+    pub(super) fn compact(&mut self, covered: Zxid, keep: usize, most: usize) {
+        let spare = self.entries.len().saturating_sub(keep).min(most);
+        if spare == 0 {
+            return;
+        }
         let count = self.position_after(covered).min(spare);
         if let Some(last) = self.entries.drain(..count).next_back() {
             self.base = last.zxid;
@@ -187,7 +191,7 @@ mod tests {
         );
         assert_eq!(log(&[]).epoch_ends(), [Zxid::ZERO]);
         let mut compacted = log(&[2, 0, 3]);
-        compacted.compact(Zxid::new(1, 2), 0);
+        compacted.compact(Zxid::new(1, 2), 0, usize::MAX);
         assert_eq!(compacted.base(), Zxid::new(1, 2));
         assert_eq!(compacted.epoch_ends(), [Zxid::new(3, 3), Zxid::new(1, 2)]);
     }
@@ -195,7 +199,7 @@ mod tests {
     #[test]
     fn a_log_that_was_compacted_too_far_has_no_common_point() {
         let mut leader = log(&[5]);
-        leader.compact(Zxid::new(1, 4), 0);
+        leader.compact(Zxid::new(1, 4), 0, usize::MAX);
         assert_eq!(leader.common_point(&log(&[3]).epoch_ends()), None);
         assert_eq!(
             leader.common_point(&log(&[4]).epoch_ends()),
@@ -207,7 +211,10 @@ mod tests {
     #[test]
     fn compaction_keeps_the_newest_entries() {
         let mut log = log(&[9]);
-        log.compact(Zxid::new(1, 8), 5);
+        log.compact(Zxid::new(1, 8), 5, 3);
+        assert_eq!(log.base(), Zxid::new(1, 3), "a few at a time");
+        log.compact(Zxid::new(1, 8), 5, 3);
+        log.compact(Zxid::new(1, 8), 5, 3);
         assert_eq!((log.base(), log.last()), (Zxid::new(1, 4), Zxid::new(1, 9)));
         assert_eq!(log.count_after(Zxid::new(1, 4)), 5);
     }

@@ -24,6 +24,9 @@ use super::zxid::{ConnId, Nanos, Sid, Ticket, Zxid};
 /// A disk batch older than this makes a leader give up and a node not stand for election.
 const DISK_PATIENCE: Nanos = Nanos::from_millis(500);
 
+/// How many entries one step forgets at most: a hundred thousand at once would take milliseconds.
+const FORGET_AT_ONCE: usize = 64;
+
 /// One node of the protocol. See the module, and [`super::io`] for how to drive it.
 #[derive(Debug)]
 pub struct Core {
@@ -58,6 +61,9 @@ pub struct Core {
     pub(super) gate: Gate,
     pub(super) committed: Zxid,
     pub(super) delivered: Zxid,
+    /// The last transaction of the newest snapshot of this node's own state machine: the log up to
+    /// here is being forgotten.
+    covered: Zxid,
     /// Requests of this node's clients that are under way.
     pub(super) writes: BTreeSet<u64>,
     pub(super) reads: BTreeSet<u64>,
@@ -129,6 +135,7 @@ impl Core {
             log,
             committed: snapshot,
             delivered: snapshot,
+            covered: snapshot,
             writes: BTreeSet::new(),
             reads: BTreeSet::new(),
             serving: false,
@@ -156,10 +163,11 @@ impl Core {
             Input::ReadIndex { request } => self.on_read_index(request),
             Input::Snapshot { zxid, bytes } => self.on_snapshot(zxid, &bytes),
             Input::Compacted { zxid } => {
-                let covered = zxid.min(self.delivered);
-                self.log.compact(covered, self.keep_entries);
+                self.covered = self.covered.max(zxid.min(self.delivered));
             }
         }
+        self.log
+            .compact(self.covered, self.keep_entries, FORGET_AT_ONCE);
         self.flush_streams();
         self.ask_to_wake();
         out.append(&mut self.out);

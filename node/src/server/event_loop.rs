@@ -44,6 +44,8 @@ pub(super) struct Server {
     pub(super) outputs: Vec<Output>,
     pub(super) peers: BTreeMap<ConnId, Connection>,
     pub(super) clients: BTreeMap<ConnId, ClientConnection>,
+    /// Clients for whom something was gathered, perhaps several times over.
+    pub(super) answered: Vec<ConnId>,
     /// When the protocol wants a tick, in monotonic nanoseconds.
     pub(super) wake_at: u64,
     /// What the last transaction changed; kept to use its memory again.

@@ -53,12 +53,14 @@ impl Server {
                         self.sent += 1;
                         client.connection.gathered().extend_from_slice(&frames);
                         client.permits.add_permits(1);
+                        self.answered.push(conn);
                     }
                 }
                 Effect::Tell { conn, frame } => {
                     if let Some(client) = self.clients.get_mut(&conn) {
                         self.sent += 1;
                         client.connection.gathered().extend_from_slice(&frame);
+                        self.answered.push(conn);
                     }
                 }
                 Effect::Finish { conn } => {
@@ -138,8 +140,8 @@ impl Server {
         Ok(())
     }
 
-    /// Writes what was gathered. A client that does not read loses its connection; a peer that does
-    /// not read is cut off, and the protocol brings it up to date afterwards.
+    /// Writes what was gathered. A peer that does not read is cut off, and the protocol brings it up to
+    /// date afterwards.
     fn flush(&mut self) {
         let slow: Vec<ConnId> = self
             .peers
@@ -158,14 +160,19 @@ impl Server {
         self.flush_clients();
     }
 
+    /// A client that does not read gets no more answers until it does; if that is not enough, because
+    /// too many events wait, it loses its connection.
     fn flush_clients(&mut self) {
         let mut held_up = self.sessions.flushed();
         let mut slow = Vec::new();
-        for (conn, client) in &mut self.clients {
+        for conn in self.answered.drain(..) {
+            let Some(client) = self.clients.get_mut(&conn) else {
+                continue;
+            };
             match client.connection.flush() {
                 0 => {}
-                waiting if waiting > CLIENT_BACKLOG => slow.push(*conn),
-                _ if self.sessions.hold_up(*conn) => held_up.push(*conn),
+                waiting if waiting > CLIENT_BACKLOG => slow.push(conn),
+                _ if self.sessions.hold_up(conn) => held_up.push(conn),
                 _ => {}
             }
         }

@@ -65,15 +65,12 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         terminate: handler(SignalKind::terminate())?,
         interrupt: handler(SignalKind::interrupt())?,
     };
-    tokio::spawn(accept_peers(
-        peer_listener,
-        Arc::clone(&ids),
-        peer_events.clone(),
-    ));
+    let (peer_sender, client_sender) = (peer_events.clone(), client_events.clone());
+    tokio::spawn(accept_peers(peer_listener, Arc::clone(&ids), peer_sender));
     tokio::spawn(accept_clients(
         client_listener,
         Arc::clone(&ids),
-        client_events.clone(),
+        client_sender,
     ));
 
     let now = clock::monotonic_ns();
@@ -93,6 +90,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         outputs: Vec::<Output>::new(),
         peers: BTreeMap::new(),
         clients: BTreeMap::new(),
+        answered: Vec::new(),
         wake_at: now,
         review_at: now,
         started: now,
@@ -101,6 +99,13 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         config,
     };
     server.run(&mut inbox).await
+}
+
+fn open_trace(config: &Config) -> Result<Trace, ServerError> {
+    Trace::open(config.me, config.trace.as_deref()).map_err(|source| {
+        let path = config.trace.clone();
+        ServerError::Trace { path, source }
+    })
 }
 
 pub(super) fn moment() -> Moment {
@@ -115,13 +120,6 @@ fn open_listener(address: SocketAddr, purpose: &'static str) -> Result<TcpListen
         address,
         purpose,
         source,
-    })
-}
-
-fn open_trace(config: &Config) -> Result<Trace, ServerError> {
-    Trace::open(config.me, config.trace.as_deref()).map_err(|source| {
-        let path = config.trace.clone();
-        ServerError::Trace { path, source }
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// Bytes received and not yet taken as a frame.
@@ -17,10 +18,19 @@ impl FrameBuffer {
         self.bytes.drain(..self.taken);
         self.taken = 0;
         self.bytes.reserve(CHUNK);
+        let room = self.bytes.capacity() - self.bytes.len();
         loop {
             stream.readable().await?;
             match stream.try_read_buf(&mut self.bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(count) if 0 < count && count < room => {
+                    // The socket was empty then: saying so saves the system call that would tell.
+                    // What came since is announced later, because the runtime asks the kernel on
+                    // this very thread only.
+                    let emptied = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                    let _ = stream.try_io(Interest::READABLE, emptied);
+                    return Ok(count);
+                }
                 result => return result,
             }
         }

@@ -17,11 +17,11 @@ use chaos_node::storage::{Batch, DiskStorage, DiskWorker, Options, Storage, Stor
 
 use crate::history::entry;
 
-fn entries() -> u32 {
+pub(crate) fn entries() -> u32 {
     std::env::var("CHAOS_STORAGE_ENTRIES").map_or(10_000, |text| text.parse().unwrap())
 }
 
-fn options(dir: &Path) -> Options {
+pub(crate) fn options(dir: &Path) -> Options {
     Options {
         dir: dir.to_owned(),
         node: 1,
@@ -187,7 +187,7 @@ fn many_appends_with_snapshots_take_bounded_room_and_flat_time() {
     );
 }
 
-fn bytes_of(dir: &Path) -> u64 {
+pub(crate) fn bytes_of(dir: &Path) -> u64 {
     let files = std::fs::read_dir(dir).unwrap();
     // A file may be deleted meanwhile.
     files

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use chaos_node::protocol::zxid::Zxid;
-use chaos_node::storage::{Recovered, StorageError};
+use chaos_node::storage::{Aside, DiskStorage, Options, Recovered, StorageError};
 
 use crate::disk::Disk;
-use crate::history::{self, Model, brief, key, recover, run};
+use crate::history::{self, Model, brief, key, recover, run, run_on};
 
 type Directory = BTreeMap<PathBuf, Vec<u8>>;
 
@@ -182,6 +182,32 @@ fn files_of_another_directory_are_refused() {
                 "{what}: {text}"
             );
         }
+    }
+}
+
+#[test]
+fn files_of_another_node_are_refused_with_its_number() {
+    let (mine, expected) = directory(4, &Disk::default());
+    let disk = Disk::default();
+    let other = Options {
+        node: 2,
+        ..history::options()
+    };
+    let storage = DiskStorage::open_on(disk.clone(), other, Aside::Inline);
+    run_on(storage, &history::random(4)).1.unwrap();
+    let theirs = disk.files();
+    assert!(
+        mine.keys()
+            .any(|path| path.to_str().unwrap().contains("snapshot."))
+    );
+    for path in mine.keys() {
+        let swapped = with_changed(&mine, path, |bytes| bytes.clone_from(&theirs[path]));
+        let error = same_or_refused(&swapped, &expected, "swapped").unwrap();
+        assert!(
+            matches!(error, StorageError::OtherNode { found: 2, .. }),
+            "{}: {error}",
+            path.display()
+        );
     }
 }
 

@@ -64,7 +64,7 @@ fn a_follower_with_transactions_of_its_own_is_cut_back_across_epochs() {
 #[test]
 fn a_follower_further_behind_than_the_log_is_sent_a_snapshot_and_what_follows() {
     let mut stage = joined(vec![LAST]);
-    stage.core.log.compact(Zxid::new(1, 4), 0);
+    stage.core.log.compact(Zxid::new(1, 4), 0, usize::MAX);
     stage.give(Input::Disconnected {
         conn: ConnId(3),
         reason: BreakReason::Eof,
