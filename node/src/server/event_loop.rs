@@ -235,6 +235,10 @@ impl Server {
                     self.clients.remove(&conn);
                 }
             }
+            ClientEvent::Written { conn } => {
+                self.sessions.written(conn, moment(), &self.state);
+                self.do_effects();
+            }
             ClientEvent::Closed { conn } => {
                 self.sessions.closed(conn);
                 self.clients.remove(&conn);

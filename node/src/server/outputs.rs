@@ -16,7 +16,7 @@ use crate::protocol::wire;
 use crate::protocol::zxid::{ConnId, Sid};
 use crate::state::Txn;
 use crate::storage::{Batch, StorageOp};
-use crate::transport::dial;
+use crate::transport::{ClientEvent, dial};
 
 impl Server {
     /// Does everything that was asked for, but only a slice of what concerns the state, and what follows
@@ -140,8 +140,8 @@ impl Server {
         Ok(())
     }
 
-    /// Writes what was gathered. A client that does not read loses its connection; a peer that does
-    /// not read is cut off, and the protocol brings it up to date afterwards.
+    /// Writes what was gathered. A peer that does not read is cut off, and the protocol brings it up to
+    /// date afterwards.
     fn flush(&mut self) {
         let slow: Vec<ConnId> = self
             .peers
@@ -157,12 +157,23 @@ impl Server {
                 });
             }
         }
+        self.flush_clients();
+    }
+
+    /// A client that does not read gets no more answers until it does; if that is not enough, because
+    /// too many events wait, it loses its connection.
+    fn flush_clients(&mut self) {
+        let mut held_up = self.sessions.flushed();
         let mut slow = Vec::new();
         for conn in self.answered.drain(..) {
-            if let Some(client) = self.clients.get_mut(&conn)
-                && client.connection.flush() > CLIENT_BACKLOG
-            {
-                slow.push(conn);
+            let Some(client) = self.clients.get_mut(&conn) else {
+                continue;
+            };
+            match client.connection.flush() {
+                0 => {}
+                waiting if waiting > CLIENT_BACKLOG => slow.push(conn),
+                _ if self.sessions.hold_up(conn) => held_up.push(conn),
+                _ => {}
             }
         }
         for conn in slow {
@@ -171,10 +182,27 @@ impl Server {
                 client.connection.reset();
             }
         }
+        for conn in held_up {
+            self.go_on_when_written(conn);
+        }
+    }
+
+    /// Lets a client have more answers when it has taken those that were flushed.
+    fn go_on_when_written(&mut self, conn: ConnId) {
+        if let Some(client) = self.clients.get_mut(&conn) {
+            let written = client.connection.written();
+            let events = self.client_events.clone();
+            tokio::spawn(async move {
+                // A broken connection goes on, too, and finds its end.
+                let _ = written.await;
+                let _ = events.send(ClientEvent::Written { conn }).await;
+            });
+        }
     }
 }
 
 /// Bytes that may wait for one peer: more than the protocol keeps unacknowledged.
 const PEER_BACKLOG: usize = 64 << 20;
-/// Bytes of answers that may wait for one client.
-const CLIENT_BACKLOG: usize = 16 << 20;
+/// Bytes that may wait for one client: answers wait elsewhere, but for one that is large by itself, and
+/// events.
+const CLIENT_BACKLOG: usize = 64 << 20;

@@ -56,6 +56,12 @@ pub(super) struct Sessions {
     waiting: BTreeMap<u64, ConnId>,
     /// Connections whose front waits for something to be applied.
     held: BTreeSet<ConnId>,
+    /// Connections whose answers wait until the client has taken those before.
+    full: BTreeSet<ConnId>,
+    /// Those of them that the server has not been told of yet.
+    held_up: Vec<ConnId>,
+    /// Bytes of answers since the last flush.
+    unflushed: BTreeMap<ConnId, usize>,
     /// The connection here to which a session belongs.
     by_id: BTreeMap<i64, ConnId>,
     activity: Activity,
@@ -76,6 +82,9 @@ impl Sessions {
             watches: WatchTable::default(),
             waiting: BTreeMap::new(),
             held: BTreeSet::new(),
+            full: BTreeSet::new(),
+            held_up: Vec::new(),
+            unflushed: BTreeMap::new(),
             by_id: BTreeMap::new(),
             activity: Activity::default(),
             last_request: u64::from(rules.boot) << 32,
@@ -115,6 +124,7 @@ impl Sessions {
 
     pub(super) fn closed(&mut self, conn: ConnId) {
         self.held.remove(&conn);
+        self.full.remove(&conn);
         self.watches.forget(conn);
         if let Some(session) = self.connections.remove(&conn)
             && let Some(id) = session.id
@@ -189,6 +199,26 @@ impl Sessions {
     /// Something was applied: requests that waited for that may be answered.
     pub(super) fn advance_held(&mut self, now: Moment, state: &State) {
         for conn in std::mem::take(&mut self.held) {
+            self.advance(conn, now, state);
+        }
+    }
+
+    /// What was answered is on its way. Gives the connections that get no more answers until
+    /// [`Sessions::written`] is called for them.
+    pub(super) fn flushed(&mut self) -> Vec<ConnId> {
+        self.unflushed.clear();
+        std::mem::take(&mut self.held_up)
+    }
+
+    /// A client does not take what it is sent: it gets no more answers until [`Sessions::written`] is
+    /// called for it. False if that is so already.
+    pub(super) fn hold_up(&mut self, conn: ConnId) -> bool {
+        self.full.insert(conn)
+    }
+
+    /// A client has taken the answers that it was sent.
+    pub(super) fn written(&mut self, conn: ConnId, now: Moment, state: &State) {
+        if self.full.remove(&conn) {
             self.advance(conn, now, state);
         }
     }
@@ -312,6 +342,9 @@ impl Sessions {
 
     /// Answers what can be answered.
     fn advance(&mut self, conn: ConnId, now: Moment, state: &State) {
+        if self.full.contains(&conn) {
+            return;
+        }
         let Some(session) = self.connections.get_mut(&conn) else {
             return;
         };
@@ -325,10 +358,18 @@ impl Sessions {
             self.latency
                 .record(now.monotonic_ns.saturating_sub(answer.since));
             let frames = answer.ready.frames;
+            let unflushed = self.unflushed.entry(conn).or_default();
+            *unflushed += frames.len();
+            let is_enough = *unflushed > ANSWERED_AT_ONCE;
             self.effects.push(Effect::Send { conn, frames });
             if answer.ready.is_last {
                 self.finish(conn);
                 return;
+            }
+            if is_enough {
+                self.full.insert(conn);
+                self.held_up.push(conn);
+                break;
             }
         }
         if session.outstanding() > 0 {
@@ -365,6 +406,8 @@ impl Sessions {
     }
 }
 
+/// Bytes of answers after which a client must take them before it gets more.
+const ANSWERED_AT_ONCE: usize = 1 << 20;
 /// How often to look for znodes to delete, and how many to delete at once.
 const REAP_NS: u64 = 1_000_000_000;
 const REAP_MOST: usize = 1_000;

@@ -139,10 +139,7 @@ impl Work {
                 body: desk.read(read, asking),
             },
             Self::MultiRead { xid, reads, .. } => {
-                let answers = reads
-                    .iter()
-                    .map(|read| (read.kind, desk.read(read, asking)));
-                let body = Ok(multi_read_body(answers.collect()));
+                let body = desk.read_all(reads, asking);
                 Reply {
                     xid: *xid,
                     zxid,
@@ -234,6 +231,21 @@ impl Desk<'_> {
         body
     }
 
+    /// Several reads in one answer, which has a bound: few bytes can ask for one large znode often.
+    fn read_all(&mut self, reads: &[Read], asking: Asking<'_>) -> Result<Vec<u8>, ErrorCode> {
+        let mut answers = Vec::new();
+        let mut bytes = 0;
+        for read in reads {
+            let answer = self.read(read, asking);
+            bytes += answer.as_ref().map_or(0, Vec::len);
+            if bytes > MULTI_READ_BYTES {
+                return Err(ErrorCode::Throttled);
+            }
+            answers.push((read.kind, answer));
+        }
+        Ok(multi_read_body(answers))
+    }
+
     fn watch(&mut self, xid: i32, watch: &WatchRequest) -> Ready {
         let zxid = self.state.applied();
         let answer = watch.answer(self.conn, self.state, self.watches);
@@ -261,3 +273,6 @@ impl When {
         }
     }
 }
+
+/// Most bytes that a multi of reads may be answered with: more than clients take by default.
+const MULTI_READ_BYTES: usize = 8 << 20;

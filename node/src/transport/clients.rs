@@ -40,6 +40,11 @@ pub enum ClientEvent {
         /// The letters.
         word: [u8; 4],
     },
+    /// The answers that were held up by a full socket can go on.
+    Written {
+        /// On which connection.
+        conn: ConnId,
+    },
     /// One is gone, or sent what is not a frame.
     Closed {
         /// Which.

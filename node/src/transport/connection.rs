@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -34,6 +34,7 @@ struct Writer {
 #[derive(Debug)]
 enum Job {
     Write(Vec<u8>),
+    Signal(oneshot::Sender<()>),
     Finish,
 }
 
@@ -85,6 +86,13 @@ impl Connection {
         waiting
     }
 
+    /// Ends when everything that was flushed until now is in the socket, or the connection is broken.
+    pub fn written(&mut self) -> oneshot::Receiver<()> {
+        let (sender, written) = oneshot::channel();
+        self.give(Job::Signal(sender));
+        written
+    }
+
     /// Closes at once: what is not yet sent is lost, and the other side sees a reset.
     pub fn reset(self) {
         // If the option cannot be set the socket is gone already.
@@ -132,6 +140,8 @@ async fn write(
                 }
                 waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
             }
+            // Who waited may be gone.
+            Job::Signal(sender) => _ = sender.send(()),
             Job::Finish => {
                 let _ = timeout(FAREWELL, say_goodbye(&stream)).await;
                 return;

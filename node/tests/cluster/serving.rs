@@ -132,6 +132,24 @@ fn almost_a_mebibyte_is_kept_whole_on_all_nodes() {
 }
 
 #[test]
+fn a_client_that_reads_slowly_gets_all_that_it_asked_for() {
+    let (ensemble, leader) = Ensemble::start(&[]);
+    let data = vec![7; 1_000_000];
+    let mut client = Client::connect(ensemble.address(leader)).unwrap();
+    assert_eq!(client.create("/big", &data).unwrap().error, 0);
+    // Far more than the socket takes while nobody reads.
+    for _ in 0..200 {
+        client.request(4, b"\0\0\0\x04/big\0").unwrap();
+    }
+    let mut other = Client::connect(ensemble.address(leader)).unwrap();
+    assert_eq!(other.set("/big", &data, -1).unwrap().error, 0);
+    for _ in 0..200 {
+        let answer = client.answer().unwrap();
+        assert_eq!((answer.error, answer.body.len()), (0, 4 + 1_000_000 + 68));
+    }
+}
+
+#[test]
 fn the_words_tell_of_connections_sessions_and_watches() {
     let (ensemble, leader) = Ensemble::start(&[]);
     let address = ensemble.address(leader);
