@@ -326,6 +326,11 @@ impl Author {
         let leader = self.leader();
         let (longest, length) = (self.rng.between(2, 40), self.rng.between(510, 700));
         self.add(0, Action::Slow(longest * MILLI));
+        if self.rng.chance(700_000) {
+            // What is sent again may arrive long after its time.
+            let lost = self.rng.between(200_000, 450_000);
+            self.add(0, Action::Weather(Rule::Lose(lost)));
+        }
         self.later(50);
         self.add(0, Action::StickDisk(leader, length * MILLI));
         for _ in 0..self.rng.between(2, 8) {
@@ -338,6 +343,7 @@ impl Author {
         }
         self.later(300);
         self.add(0, Action::Slow(0));
+        self.add(0, Action::Heal);
     }
 
     /// Links among the nodes come and go for a while: elections run into each other.
