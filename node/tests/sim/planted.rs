@@ -39,10 +39,18 @@ fn find(bug: Bug, start: u64, watch: Watch) -> Option<Found> {
 
 #[test]
 fn random_schedules_find_every_planted_bug() {
-    for planted in BUGS {
-        let found = find(planted.bug, 0, Watch::default());
-        assert!(found.is_some(), "{} was not found", planted.name);
-    }
+    let missed: Vec<&str> = std::thread::scope(|scope| {
+        let search = |bug: Bug| scope.spawn(move || find(bug, 0, Watch::default()));
+        let searches = BUGS
+            .iter()
+            .map(|planted| (planted.name, search(planted.bug)));
+        let searches: Vec<_> = searches.collect();
+        let done = searches.into_iter().map(|(name, it)| (name, it.join()));
+        done.filter(|(_, found)| !matches!(found, Ok(Some(_))))
+            .map(|(name, _)| name)
+            .collect()
+    });
+    assert!(missed.is_empty(), "not found: {missed:?}");
 }
 
 #[test]
