@@ -17,6 +17,7 @@ use super::inbox::{Durable, Inbox};
 use super::rules::Rules;
 use super::sessions::{Moment, Sessions};
 use super::snapshots::Snapshots;
+use crate::bug::Bugs;
 use crate::clock;
 use crate::protocol::Core;
 use crate::protocol::io::{Boot, CoreConfig, Output};
@@ -40,8 +41,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         node: config.me.0,
         segment_bytes: Options::SEGMENT_BYTES,
     })?;
-    let (state, boot) = recover(&mut storage)?;
-    let state = state.with_bugs(config.bugs);
+    let (state, boot) = recover(&mut storage, config.bugs)?;
     let core = start_core(&config, boot)?;
 
     let (durable, disk) = mpsc::unbounded_channel();
@@ -124,7 +124,7 @@ fn open_listener(address: SocketAddr, purpose: &'static str) -> Result<TcpListen
 }
 
 /// Reads the disk: the state as of the snapshot, and what the protocol starts from.
-fn recover(storage: &mut DiskStorage) -> Result<(State, Boot), ServerError> {
+fn recover(storage: &mut DiskStorage, bugs: Bugs) -> Result<(State, Boot), ServerError> {
     let (boot, snapshot) = storage.recover()?.into_boot();
     let state = match snapshot {
         None => State::new(),
@@ -133,7 +133,7 @@ fn recover(storage: &mut DiskStorage) -> Result<(State, Boot), ServerError> {
             State::decode(&bytes).map_err(|source| ServerError::Snapshot { zxid, source })?
         }
     };
-    Ok((state, boot))
+    Ok((state.with_bugs(bugs), boot))
 }
 
 fn start_core(config: &Config, boot: Boot) -> Result<Core, ServerError> {

@@ -174,7 +174,7 @@ impl Author {
             pauses,
             ..
         } = self.menu;
-        match self.rng.below(10) {
+        match self.rng.below(12) {
             0 if crashes && links => self.tail_of_a_leader(),
             1 if crashes => self.old_log_returns(),
             2 if crashes => self.power_cut(),
@@ -184,6 +184,7 @@ impl Author {
             6 if pauses => self.sleeping_leader(),
             7 if links => self.deaf_leader(),
             8..=9 if crashes => self.slow_sync(),
+            10..=11 if links => self.tired_leader(),
             _ => self.fault(),
         }
     }
@@ -317,6 +318,32 @@ impl Author {
         }
         self.later(150);
         self.add(0, Action::StartAll);
+    }
+
+    /// A leader gives up for its disk while all connections live, and much is still under way when
+    /// the next one, perhaps itself, is elected.
+    fn tired_leader(&mut self) {
+        let leader = self.leader();
+        let (longest, length) = (self.rng.between(2, 40), self.rng.between(510, 700));
+        self.add(0, Action::Slow(longest * MILLI));
+        if self.rng.chance(700_000) {
+            // What is sent again may arrive long after its time.
+            let lost = self.rng.between(200_000, 450_000);
+            self.add(0, Action::Weather(Rule::Lose(lost)));
+        }
+        self.later(50);
+        self.add(0, Action::StickDisk(leader, length * MILLI));
+        for _ in 0..self.rng.between(2, 8) {
+            self.later(90);
+            self.load();
+            if self.rng.chance(300_000) {
+                let other = self.any();
+                self.add(0, Action::StickDisk(other, length * MILLI));
+            }
+        }
+        self.later(300);
+        self.add(0, Action::Slow(0));
+        self.add(0, Action::Heal);
     }
 
     /// Links among the nodes come and go for a while: elections run into each other.
