@@ -9,7 +9,7 @@ use super::request::{CHECK, CREATE, CREATE2, DELETE, GET_CHILDREN, GET_DATA, Req
 use super::stat::write_stat;
 use super::write::{self, Write};
 use crate::jute::{JuteError, Reader, Writer};
-use crate::state::{ErrorCode, Outcome, TxnOp};
+use crate::state::{CreateMode, ErrorCode, Outcome, TxnOp};
 
 /// Reads a multi.
 pub(super) fn parse(input: &mut Reader<'_>) -> Result<Request, JuteError> {
@@ -19,8 +19,16 @@ pub(super) fn parse(input: &mut Reader<'_>) -> Result<Request, JuteError> {
         let Some(op) = write::parse_part(operation, input)? else {
             return Ok(Request::Refused(ErrorCode::Marshalling));
         };
+        // Inside a multi ZooKeeper goes by the mode of a create, too.
+        let is_container = matches!(
+            op,
+            TxnOp::Create {
+                mode: CreateMode::Container,
+                ..
+            }
+        );
         ops.push(op);
-        with_stat.push(write::tells_stat(operation));
+        with_stat.push(write::tells_stat(operation) || is_container);
     }
     Ok(Request::Write(Write {
         op: TxnOp::Multi { ops },
@@ -166,6 +174,24 @@ mod tests {
         ] {
             assert_eq!(parse_frame(&hex(frame)).unwrap().1, refused, "{frame}");
         }
+    }
+
+    #[test]
+    fn a_container_is_answered_with_its_stat_whatever_creates_it() {
+        let part = |flags: &str| {
+            let frame = format!(
+                "00000001 0000000e 0000000100ffffffff 000000022f67 00000000 00000000 {flags} ffffffff01ffffffff"
+            );
+            match parse_frame(&hex(&frame)).unwrap().1 {
+                Request::Write(write) => write.form,
+                other => panic!("{other:?}"),
+            }
+        };
+        let form = |with_stat| Form::Multi {
+            with_stat: vec![with_stat],
+        };
+        assert_eq!(part("00000004"), form(true));
+        assert_eq!(part("00000000"), form(false));
     }
 
     #[test]

@@ -60,6 +60,7 @@ fn parts(input: &mut Reader<'_>, made: &Made) -> Result<String, JuteError> {
             _ if is_done => return Ok(text),
             -1 => format!(" {}", input.i32()?),
             1 => format!(" {}", input.text()?),
+            15 => format!(" {} {}", input.text()?, stat(input, made)?),
             4 => format!(" {} {}", data(input)?, stat(input, made)?),
             5 => stat(input, made)?,
             8 => format!(" {:?}", texts(input)?),

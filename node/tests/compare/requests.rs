@@ -156,6 +156,10 @@ fn create(rng: &mut Rng, operation: i32, with_ttl_flags: bool) -> Request {
         _ => rng.of(&[4, 7, -1]),
     };
     let mut path = any_path(rng).to_owned();
+    if flags == 4 {
+        // A container that has lost its children is deleted after a second here, a minute there.
+        rng.of(LEAVES).clone_into(&mut path);
+    }
     if matches!(flags, 2 | 3 | 6) {
         // The counter of the root depends on what was there before.
         if matches!(&path[..], "" | "/t") {
@@ -307,6 +311,9 @@ fn write_data(out: &mut Writer, rng: &mut Rng) {
 const PATHS: &[&str] = &[
     "/t", "/t/a", "/t/b", "/t/a/x", "/t/a/y", "/t/b/x", "/t/c", "/t/c/x",
 ];
+
+/// Those of them that never get children.
+const LEAVES: &[&str] = &["/t/a/x", "/t/a/y", "/t/b/x", "/t/c/x"];
 
 const ODD_PATHS: &[&str] = &[
     "",
