@@ -8,6 +8,10 @@ use std::process::ExitCode;
 
 use clap::{Args, FromArgMatches};
 
+/// Nodes allocate much and briefly (docs/decisions/0012).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match arguments.get(1).and_then(|word| word.to_str()) {

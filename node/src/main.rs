@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// A node allocates much and briefly (docs/decisions/0012).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A durable replicated store that speaks the ZooKeeper client protocol.
 #[derive(Debug, Parser)]
 #[command(name = "chaos-node", version)]
