@@ -124,10 +124,13 @@ impl Ensemble {
     async fn ready(&self, system: &Zab) -> Result<(), BenchError> {
         let deadline = Instant::now() + READY_WITHIN;
         while Instant::now() < deadline {
+            // What a node says of itself may be out of date: only a session proves that it serves.
             let mut serving = 0;
             for layout in self.nodes.values() {
-                let status = system.status(layout.client, ASK_FOR).await;
-                serving += usize::from(status.is_ok_and(|status| status.serving));
+                if let Ok(mut client) = system.connect(layout.client, ASK_FOR).await {
+                    client.close().await;
+                    serving += 1;
+                }
             }
             if serving == self.nodes.len() {
                 return Ok(());
