@@ -131,7 +131,7 @@ impl Updates {
     fn add(&mut self, index: usize, operation: &Operation) {
         let value = match operation.action {
             Action::Write(to) | Action::Cas { to, .. } => to,
-            Action::Read => return,
+            Action::Read | Action::Do(..) => return,
         };
         let until = match operation.outcome {
             Outcome::Ok => operation.completed,
@@ -219,7 +219,7 @@ impl Updates {
     fn seen_from(&self, history: &History, operation: &Operation, register: &Register) -> Fate {
         let value = match operation.action {
             Action::Write(to) | Action::Cas { to, .. } => to,
-            Action::Read => return Fate::Hidden,
+            Action::Read | Action::Do(..) => return Fate::Hidden,
         };
         let lost = |how: &str| {
             Fate::Lost(format!(
@@ -294,6 +294,7 @@ mod tests {
         let history = History {
             keys: vec!["k1".to_owned()],
             errors: vec![],
+            values: crate::history::Values::default(),
             operations,
         };
         let events: Vec<Event> = (1..)
@@ -375,6 +376,7 @@ mod tests {
         let history = History {
             keys: vec!["k1".to_owned()],
             errors: vec![],
+            values: crate::history::Values::default(),
             operations: vec![write(1, 0, 1)],
         };
         let events = [final_state(1, "k1", 1, None)];
@@ -391,6 +393,7 @@ mod tests {
         let history = History {
             keys: vec!["k1".to_owned()],
             errors: vec![],
+            values: crate::history::Values::default(),
             operations: vec![write(1, 0, 1), write(2, 2, 3)],
         };
         let events = [final_state(1, "other", 1, None)];

@@ -6,8 +6,8 @@
 
 use super::Evidence;
 use crate::clock::Nanos;
-use crate::history::{History, Operation, Outcome};
-use crate::model::{Call, Model, Register};
+use crate::history::{History, Operation, Outcome, Values};
+use crate::model::Call;
 
 /// The lanes are at most this wide, so that a line with its texts fits into 80 columns mostly.
 const WIDTH: usize = 32;
@@ -27,7 +27,9 @@ pub fn evidence_lanes(history: &History, evidence: &Evidence) -> String {
     operations.sort_by_key(|operation| (operation.invoked, operation.completed));
     let hidden = operations.len().saturating_sub(ROWS);
     let instants = instants(&operations);
-    let rows: Vec<[String; 4]> = operations.iter().map(|o| row(o, &instants)).collect();
+    let rows: Vec<[String; 4]> = (operations.iter())
+        .map(|operation| row(operation, &instants, &history.values))
+        .collect();
     let mut widths = [0; 3];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -68,7 +70,7 @@ fn end(operation: &Operation) -> Option<Nanos> {
 }
 
 /// Who, what, the lane, the times.
-fn row(operation: &Operation, instants: &[Nanos]) -> [String; 4] {
+fn row(operation: &Operation, instants: &[Nanos], values: &Values) -> [String; 4] {
     let step = (WIDTH / instants.len().max(1)).clamp(1, 4);
     let column = |time: Nanos| {
         let place = instants.partition_point(|instant| *instant < time) * step;
@@ -92,7 +94,7 @@ fn row(operation: &Operation, instants: &[Nanos]) -> [String; 4] {
         }
     };
     let who = format!("process {}{node}", operation.process);
-    let what = Register::default().describe(&Call::from(operation));
+    let what = Call::from(operation).describe(values);
     [who, what, lane, times]
 }
 
@@ -122,6 +124,7 @@ mod tests {
     use super::super::linearizable::{Budget, check};
     use super::*;
     use crate::history::decode;
+    use crate::model::Register;
 
     fn lanes(lines: &str) -> String {
         let history = decode(lines.as_bytes(), "h").unwrap().1;

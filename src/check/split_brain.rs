@@ -139,6 +139,7 @@ mod tests {
         let history = History {
             keys: vec!["k1".to_owned()],
             errors: vec![],
+            values: crate::history::Values::default(),
             operations: vec![ok(Action::Write(Value(1)), 5, 9, None), lost],
         };
         let states = (1..=3).map(|node| final_state(node, "k1", last, None));

@@ -154,7 +154,7 @@ impl Timeline {
         let is_cas = operation.outcome == Outcome::Ok;
         let seen = match operation.action {
             Action::Cas { from, .. } if is_cas => Some(from),
-            Action::Cas { .. } | Action::Read | Action::Write(_) => observed(operation),
+            _ => observed(operation),
         };
         if let Some(Some(since)) = seen.and_then(|value| self.since.get_mut(&value)) {
             *since = tick(operation.completed).min(*since);
@@ -207,7 +207,7 @@ const fn tick(time: Nanos) -> u64 {
 fn observed(operation: &Operation) -> Option<Value> {
     match (operation.action, operation.outcome) {
         (Action::Read, Outcome::Ok) | (Action::Cas { .. }, Outcome::Fail) => operation.seen,
-        (Action::Read | Action::Write(_) | Action::Cas { .. }, _) => None,
+        _ => None,
     }
 }
 
@@ -228,6 +228,7 @@ mod tests {
         let history = History {
             keys: vec!["k1".to_owned()],
             errors: vec![],
+            values: crate::history::Values::default(),
             operations,
         };
         stale_reads(&history, Value::NIL)

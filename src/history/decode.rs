@@ -4,9 +4,10 @@
 //! completion is info. Where no line has a `time`, the number of the line is the time.
 
 use super::codec::{CodecError, HISTORY_SCHEMA, Header, Problem, header};
-use super::line::{Argument, Kind, Line, Word};
-use super::op::{Action, History, KeyId, Operation, Outcome, Value};
+use super::line::{Argument, Datum, Kind, Line, WORDS, Word};
+use super::op::{Action, History, KeyId, Operation, Outcome, Value, Verb};
 use super::table::FixedMap;
+use super::values::Values;
 use crate::clock::Nanos;
 use crate::id::ProcessId;
 
@@ -117,7 +118,7 @@ impl Decoder {
                 since: busy.line,
             });
         }
-        let action = action(line)?;
+        let action = action(line, &mut self.history.values)?;
         let key = self.key(line.key.as_deref().unwrap_or(ONLY_KEY));
         self.is_unordered |= (self.history.operations.last()).is_some_and(|o| o.invoked > time);
         self.history.operations.push(Operation {
@@ -147,13 +148,11 @@ impl Decoder {
         let in_flight = in_flight.ok_or(Problem::Idle { process })?;
         let error = line.error.as_deref().map(|text| self.error(text));
         let operation = &mut self.history.operations[in_flight.operation as usize];
-        let mismatch = |field| Problem::Mismatch {
-            field,
-            invoked: in_flight.line,
-        };
+        let invoked = in_flight.line;
+        let mismatch = |field| Problem::Mismatch { field, invoked };
         if line
             .word
-            .is_some_and(|word| word != word_of(operation.action))
+            .is_some_and(|word| word.text() != operation.action.word())
         {
             return Err(mismatch("f"));
         }
@@ -169,7 +168,8 @@ impl Decoder {
                 line: in_flight.line,
             });
         }
-        operation.seen = seen(operation.action, outcome, line, mismatch)?;
+        operation.seen = seen(operation.action, outcome, line, &mut self.history.values)
+            .map_err(|wrong| wrong.at(in_flight.line))?;
         operation.completed = time;
         operation.outcome = outcome;
         operation.version = line.version;
@@ -206,10 +206,10 @@ impl Decoder {
 }
 
 /// What an invoke line asks for.
-fn action(line: &Line<'_>) -> Result<Action, Problem> {
+fn action(line: &Line<'_>, values: &mut Values) -> Result<Action, Problem> {
     let word = line.word.ok_or(Problem::Missing {
         field: "f",
-        expected: "read, write or cas",
+        expected: WORDS,
     })?;
     let needs = |expected| {
         Err(Problem::Missing {
@@ -217,14 +217,38 @@ fn action(line: &Line<'_>) -> Result<Action, Problem> {
             expected,
         })
     };
-    match (word, line.value) {
+    match (word, &line.value) {
         (Word::Read, _) => Ok(Action::Read),
-        (Word::Write, Argument::One(value)) => Ok(Action::Write(value)),
-        (Word::Write, Argument::Missing | Argument::Two(..)) => {
-            needs("the one value to write, an integer or null")
+        (Word::Write, Argument::Missing) => {
+            needs("the value to write: an integer, a text, null or a list of these")
         }
-        (Word::Cas, Argument::Two(from, to)) => Ok(Action::Cas { from, to }),
-        (Word::Cas, Argument::Missing | Argument::One(_)) => needs("the pair [from, to] of a cas"),
+        (Word::Write, argument) => Ok(Action::Write(value(argument, values))),
+        (Word::Cas, Argument::Two(from, to)) => Ok(Action::Cas {
+            from: datum(from, values),
+            to: datum(to, values),
+        }),
+        (Word::Cas, _) => needs("the pair [from, to] of a cas"),
+        (Word::Do(verb), Argument::One(one)) if verb.takes_value() => {
+            Ok(Action::Do(verb, datum(one, values)))
+        }
+        (Word::Do(verb), _) if verb.takes_value() => needs("one value, an integer or a text"),
+        (Word::Do(verb), _) => Ok(Action::Do(verb, Value::NIL)),
+    }
+}
+
+/// Why a completion does not fit its invocation.
+enum Unfit {
+    Missing(&'static str),
+    Differs,
+}
+
+impl Unfit {
+    const fn at(self, invoked: usize) -> Problem {
+        let field = "value";
+        match self {
+            Self::Missing(expected) => Problem::Missing { field, expected },
+            Self::Differs => Problem::Mismatch { field, invoked },
+        }
     }
 }
 
@@ -233,31 +257,60 @@ fn seen(
     action: Action,
     outcome: Outcome,
     line: &Line<'_>,
-    mismatch: impl Fn(&'static str) -> Problem,
-) -> Result<Option<Value>, Problem> {
-    match (action, line.value) {
-        (Action::Read, Argument::One(value)) => Ok(Some(value).filter(|_| outcome == Outcome::Ok)),
-        (Action::Read, Argument::Missing) if outcome != Outcome::Ok => Ok(None),
-        (Action::Read, Argument::Missing | Argument::Two(..)) => Err(Problem::Missing {
-            field: "value",
-            expected: "the one value read, an integer or null",
-        }),
-        (Action::Write(to), Argument::One(value)) if value != to => Err(mismatch("value")),
-        (Action::Write(_), Argument::Two(..)) => Err(mismatch("value")),
-        (Action::Cas { from, to }, Argument::Two(f, t)) if (f, t) != (from, to) => {
-            Err(mismatch("value"))
+    values: &mut Values,
+) -> Result<Option<Value>, Unfit> {
+    let argument = &line.value;
+    let observes = match action {
+        Action::Read => Some("the one value read, an integer, a text, null or a list of these"),
+        Action::Do(Verb::Dequeue, _) => Some("the value taken, or null if the queue was empty"),
+        _ => None,
+    };
+    if let Some(expected) = observes {
+        return match argument {
+            _ if outcome != Outcome::Ok => Ok(None),
+            Argument::Missing => Err(Unfit::Missing(expected)),
+            argument => Ok(Some(value(argument, values))),
+        };
+    }
+    let repeats = match (action, argument) {
+        (_, Argument::Missing) | (Action::Do(Verb::Acquire | Verb::Release, _), _) => true,
+        (Action::Cas { from, to }, Argument::Two(f, t)) => {
+            (datum(f, values), datum(t, values)) == (from, to)
         }
-        (Action::Cas { .. }, Argument::One(_)) => Err(mismatch("value")),
-        (Action::Write(_), _) => Ok(None),
-        (Action::Cas { .. }, _) => Ok(line.seen.filter(|_| outcome == Outcome::Fail)),
+        (Action::Cas { .. }, _) => false,
+        (Action::Write(to) | Action::Do(_, to), argument) => value(argument, values) == to,
+        (Action::Read, _) => true,
+    };
+    if !repeats {
+        return Err(Unfit::Differs);
+    }
+    let tells = matches!(action, Action::Cas { .. }) && outcome == Outcome::Fail;
+    Ok(match &line.seen {
+        Some(seen) if tells => Some(datum(seen, values)),
+        _ => None,
+    })
+}
+
+/// A whole argument as one value.
+fn value(argument: &Argument<'_>, values: &mut Values) -> Value {
+    match argument {
+        Argument::Missing => Value::NIL,
+        Argument::One(one) => datum(one, values),
+        Argument::Two(one, two) => {
+            let pair = [datum(one, values), datum(two, values)];
+            values.list(&pair)
+        }
+        Argument::Many(many) => {
+            let list: Vec<Value> = many.iter().map(|one| datum(one, values)).collect();
+            values.list(&list)
+        }
     }
 }
 
-const fn word_of(action: Action) -> Word {
-    match action {
-        Action::Read => Word::Read,
-        Action::Write(_) => Word::Write,
-        Action::Cas { .. } => Word::Cas,
+fn datum(datum: &Datum<'_>, values: &mut Values) -> Value {
+    match datum {
+        Datum::Value(value) => *value,
+        Datum::Text(text) => values.text(text),
     }
 }
 
@@ -316,7 +369,7 @@ mod tests {
             r#"{"process":-1,"type":"invoke","f":"read"}"#.to_owned(),
             r#"{"process":1,"type":"begin","f":"read"}"#.to_owned(),
             r#"{"process":1,"f":"read"}"#.to_owned(),
-            r#"{"process":1,"type":"invoke","f":"append","value":1}"#.to_owned(),
+            r#"{"process":1,"type":"invoke","f":"push","value":1}"#.to_owned(),
             r#"{"process":1,"type":"invoke","f":"write"}"#.to_owned(),
             r#"{"process":1,"type":"invoke","f":"write","value":1.5}"#.to_owned(),
             r#"{"process":1,"type":"invoke","f":"cas","value":1}"#.to_owned(),
@@ -403,6 +456,7 @@ mod tests {
             let history = History {
                 keys: if operations.is_empty() { vec![] } else { vec![name] },
                 errors: vec![],
+                values: Values::default(),
                 operations,
             };
             let bytes = encode(&Header::default(), &history);

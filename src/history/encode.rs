@@ -7,6 +7,7 @@ use std::io::Write as _;
 
 use super::codec::{HISTORY_SCHEMA, Header};
 use super::op::{Action, History, Operation, Outcome, Value};
+use super::values::{Content, Values};
 
 /// Appends the optional first line of a history file.
 pub fn encode_header(out: &mut Vec<u8>, header: &Header) {
@@ -32,12 +33,12 @@ pub fn encode_header(out: &mut Vec<u8>, header: &Header) {
 }
 
 /// Appends the line of an invocation. Read from `operation`: process, action, `invoked`, node and
-/// `intended`; `key` is the name of its key.
-pub fn encode_invoke(out: &mut Vec<u8>, operation: &Operation, key: &str) {
+/// `intended`; `key` is the name of its key, `values` knows its texts and lists.
+pub fn encode_invoke(out: &mut Vec<u8>, operation: &Operation, key: &str, values: &Values) {
     subject(out, operation, "invoke", key);
-    if operation.action.is_update() {
+    if operation.action.takes_value() {
         out.extend_from_slice(b",\"value\":");
-        argument(out, operation.action);
+        argument(out, operation.action, values);
     }
     out.extend_from_slice(b",\"time\":");
     unsigned(out, operation.invoked.0);
@@ -54,23 +55,26 @@ pub fn encode_invoke(out: &mut Vec<u8>, operation: &Operation, key: &str) {
 }
 
 /// Appends the line of a completion. Read from `operation`: process, action, outcome,
-/// `completed`, `seen` and version; `key` and `error` are the texts of its key and error.
-pub fn encode_complete(out: &mut Vec<u8>, operation: &Operation, key: &str, error: Option<&str>) {
+/// `completed`, `seen` and version; `key` and `error` are the texts of its key and error, `values`
+/// knows its texts and lists.
+pub fn encode_complete(
+    out: &mut Vec<u8>,
+    operation: &Operation,
+    key: &str,
+    values: &Values,
+    error: Option<&str>,
+) {
     subject(out, operation, operation.outcome.word(), key);
-    match (operation.action, operation.seen) {
-        (Action::Read, Some(seen)) => {
-            out.extend_from_slice(b",\"value\":");
-            value(out, seen);
+    if operation.action.takes_value() {
+        out.extend_from_slice(b",\"value\":");
+        argument(out, operation.action, values);
+        if let (Some(seen), Outcome::Fail) = (operation.seen, operation.outcome) {
+            out.extend_from_slice(b",\"seen\":");
+            value(out, seen, values);
         }
-        (Action::Read, None) => {}
-        (Action::Write(_) | Action::Cas { .. }, seen) => {
-            out.extend_from_slice(b",\"value\":");
-            argument(out, operation.action);
-            if let (Some(seen), Outcome::Fail) = (seen, operation.outcome) {
-                out.extend_from_slice(b",\"seen\":");
-                value(out, seen);
-            }
-        }
+    } else if let Some(seen) = operation.seen {
+        out.extend_from_slice(b",\"value\":");
+        value(out, seen, values);
     }
     out.extend_from_slice(b",\"time\":");
     unsigned(out, operation.completed.0);
@@ -105,9 +109,10 @@ pub fn encode(header: &Header, history: &History) -> Vec<u8> {
         let operation = &history.operations[line / 2];
         let key = history.key_name(operation.key);
         if line % 2 == 0 {
-            encode_invoke(&mut out, operation, key);
+            encode_invoke(&mut out, operation, key, &history.values);
         } else {
-            encode_complete(&mut out, operation, key, history.error_text(operation));
+            let error = history.error_text(operation);
+            encode_complete(&mut out, operation, key, &history.values, error);
         }
     }
     out
@@ -125,26 +130,32 @@ fn subject(out: &mut Vec<u8>, operation: &Operation, kind: &str, key: &str) {
     string(out, key);
 }
 
-fn argument(out: &mut Vec<u8>, action: Action) {
+fn argument(out: &mut Vec<u8>, action: Action, values: &Values) {
     match action {
         Action::Read => out.extend_from_slice(b"null"),
-        Action::Write(to) => value(out, to),
-        Action::Cas { from, to } => {
-            out.push(b'[');
-            value(out, from);
-            out.push(b',');
-            value(out, to);
-            out.push(b']');
-        }
+        Action::Write(to) | Action::Do(_, to) => value(out, to, values),
+        Action::Cas { from, to } => list(out, &[from, to], values),
     }
 }
 
-fn value(out: &mut Vec<u8>, value: Value) {
-    if value == Value::NIL {
-        out.extend_from_slice(b"null");
-    } else {
-        signed(out, value.0);
+fn value(out: &mut Vec<u8>, value: Value, values: &Values) {
+    match values.content(value) {
+        Content::Nil => out.extend_from_slice(b"null"),
+        Content::Integer(number) => signed(out, number),
+        Content::Text(text) => string(out, text),
+        Content::List(elements) => list(out, elements, values),
     }
+}
+
+fn list(out: &mut Vec<u8>, elements: &[Value], values: &Values) {
+    out.push(b'[');
+    for (at, element) in elements.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        value(out, *element, values);
+    }
+    out.push(b']');
 }
 
 fn signed(out: &mut Vec<u8>, number: i64) {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::Value as Json;
 
 use super::codec::Problem;
-use super::op::{Outcome, Value};
+use super::op::{Outcome, Value, Verb};
 use crate::id::NodeId;
 
 /// The fields of one line that matter.
@@ -18,8 +18,8 @@ pub(super) struct Line<'a> {
     pub(super) kind: Option<Kind>,
     pub(super) word: Option<Word>,
     pub(super) key: Option<Cow<'a, str>>,
-    pub(super) value: Argument,
-    pub(super) seen: Option<Value>,
+    pub(super) value: Argument<'a>,
+    pub(super) seen: Option<Datum<'a>>,
     pub(super) time: Option<u64>,
     pub(super) intended: Option<u64>,
     pub(super) node: Option<NodeId>,
@@ -40,21 +40,35 @@ pub(super) enum Word {
     Read,
     Write,
     Cas,
+    Do(Verb),
 }
 
 /// The `value` of a line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Argument {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Argument<'a> {
     #[default]
     Missing,
-    One(Value),
-    Two(Value, Value),
+    One(Datum<'a>),
+    /// A list of two, which for a cas is no list.
+    Two(Datum<'a>, Datum<'a>),
+    /// A list of any other length.
+    Many(Vec<Datum<'a>>),
+}
+
+/// What a value can be without a table of texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Datum<'a> {
+    /// An integer, or null as [`Value::NIL`].
+    Value(Value),
+    Text(Cow<'a, str>),
 }
 
 const KINDS: &str = "invoke, ok, fail or info";
-const WORDS: &str = "read, write or cas";
+pub(super) const WORDS: &str =
+    "read, write, cas, append, add, enqueue, dequeue, acquire or release";
 const NATURAL: &str = "a non-negative integer";
-const REGISTER: &str = "an integer, null, or a pair of these";
+const DATUM: &str = "an integer, a text or null";
+const ARGUMENT: &str = "an integer, a text, null, or a list of these";
 
 impl Kind {
     fn of(text: &[u8]) -> Option<Self> {
@@ -69,12 +83,26 @@ impl Kind {
 }
 
 impl Word {
+    /// The word in history files.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Cas => "cas",
+            Self::Do(verb) => verb.word(),
+        }
+    }
+
     fn of(text: &[u8]) -> Option<Self> {
         match text {
             b"read" => Some(Self::Read),
             b"write" => Some(Self::Write),
             b"cas" => Some(Self::Cas),
-            _ => None,
+            other => {
+                let mut verbs = Verb::ALL.into_iter();
+                let verb = verbs.find(|verb| verb.word().as_bytes() == other);
+                verb.map(Self::Do)
+            }
         }
     }
 }
@@ -107,7 +135,7 @@ impl<'a> Line<'a> {
             b"f" => self.word = Some(Word::of(cursor.string()?)?),
             b"key" => self.key = Some(Cow::Borrowed(cursor.text()?)),
             b"value" => self.value = cursor.argument()?,
-            b"seen" => self.seen = Some(cursor.value()?),
+            b"seen" => self.seen = Some(cursor.datum()?),
             b"time" => self.time = Some(cursor.unsigned()?),
             b"intended" => self.intended = Some(cursor.unsigned()?),
             b"node" => self.node = cursor.text()?.parse().ok(),
@@ -154,7 +182,7 @@ impl<'a> Line<'a> {
                 None => Argument::Missing,
                 Some(json) => parse_argument(json)?,
             },
-            seen: get("seen").map(|v| parse_value("seen", v)).transpose()?,
+            seen: get("seen").map(|v| parse_datum("seen", v)).transpose()?,
             // Other tools put other things there; such a node or error is only not shown.
             node: get("node")
                 .and_then(Json::as_str)
@@ -178,28 +206,31 @@ impl<'a> Line<'a> {
     }
 }
 
-fn parse_argument(json: &Json) -> Result<Argument, Problem> {
-    match json {
-        Json::Array(pair) => match pair.as_slice() {
-            [from, to] => Ok(Argument::Two(
-                parse_value("value", from)?,
-                parse_value("value", to)?,
-            )),
-            _ => Err(wrong("value", json, REGISTER)),
-        },
-        one => parse_value("value", one).map(Argument::One),
-    }
+fn parse_argument(json: &Json) -> Result<Argument<'static>, Problem> {
+    let Json::Array(list) = json else {
+        return match json {
+            Json::Object(_) | Json::Bool(_) => Err(wrong("value", json, ARGUMENT)),
+            one => parse_datum("value", one).map(Argument::One),
+        };
+    };
+    let data = list.iter().map(|json| parse_datum("value", json));
+    let mut data = data.collect::<Result<Vec<_>, _>>()?;
+    Ok(match (data.len(), data.pop()) {
+        (2, Some(second)) => Argument::Two(data.swap_remove(0), second),
+        (_, last) => {
+            data.extend(last);
+            Argument::Many(data)
+        }
+    })
 }
 
-fn parse_value(field: &'static str, json: &Json) -> Result<Value, Problem> {
+fn parse_datum(field: &'static str, json: &Json) -> Result<Datum<'static>, Problem> {
     match json {
-        Json::Null => Ok(Value::NIL),
-        other => other
-            .as_i64()
-            .map(Value)
-            // The smallest integer stands for null in memory.
-            .filter(|value| *value != Value::NIL)
-            .ok_or_else(|| wrong(field, other, REGISTER)),
+        Json::Null => Ok(Datum::Value(Value::NIL)),
+        Json::String(text) => Ok(Datum::Text(Cow::Owned(text.clone()))),
+        // The smallest integers stand for other things in memory.
+        other => (other.as_i64().and_then(Value::integer).map(Datum::Value))
+            .ok_or_else(|| wrong(field, other, DATUM)),
     }
 }
 
@@ -305,25 +336,42 @@ impl<'a> Cursor<'a> {
         (found == word).then_some(())
     }
 
-    fn value(&mut self) -> Option<Value> {
-        if self.peek()? == b'n' {
-            self.literal(b"null")?;
-            return Some(Value::NIL);
+    fn datum(&mut self) -> Option<Datum<'a>> {
+        match self.peek()? {
+            b'n' => self.literal(b"null").map(|()| Datum::Value(Value::NIL)),
+            b'"' => self.text().map(|text| Datum::Text(Cow::Borrowed(text))),
+            _ => self.signed().and_then(Value::integer).map(Datum::Value),
         }
-        let value = Value(self.signed()?);
-        (value != Value::NIL).then_some(value)
     }
 
-    fn argument(&mut self) -> Option<Argument> {
+    fn argument(&mut self) -> Option<Argument<'a>> {
         if self.peek()? != b'[' {
-            return self.value().map(Argument::One);
+            return self.datum().map(Argument::One);
         }
         self.at += 1;
-        let from = self.value()?;
-        self.expect(b',')?;
-        let to = self.value()?;
-        self.expect(b']')?;
-        Some(Argument::Two(from, to))
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Some(Argument::Many(Vec::new()));
+        }
+        let first = self.datum()?;
+        if self.next()? == b']' {
+            return Some(Argument::Many(vec![first]));
+        }
+        let second = self.datum()?;
+        match self.next()? {
+            b']' => return Some(Argument::Two(first, second)),
+            b',' => {}
+            _ => return None,
+        }
+        let mut many = vec![first, second];
+        loop {
+            many.push(self.datum()?);
+            match self.next()? {
+                b',' => {}
+                b']' => return Some(Argument::Many(many)),
+                _ => return None,
+            }
+        }
     }
 
     fn skip_scalar(&mut self) -> Option<()> {
@@ -359,7 +407,9 @@ mod tests {
             r#"{ "process" : 3 , "type" : "fail", "f":"cas", "seen": -4, "index": 7, "x": true }"#,
             r#"{"process":0,"type":"ok","f":"read","value":null,"version":0,"error":"naïve"}"#,
             r#"{"process":18446744073709551615,"type":"info","node":"n3","intended":1}"#,
-            r#"{"value":-9223372036854775807,"node":"elsewhere"}"#,
+            r#"{"value":[],"f":"enqueue","node":"elsewhere"}"#,
+            r#"{"value":["a"],"f":"append","seen":"b"}"#,
+            r#"{"value":[1,"b",null,-7],"f":"dequeue"}"#,
         ] {
             let (line, length) = Line::scan(text.as_bytes()).expect(text);
             assert_eq!(length, text.len());
@@ -377,7 +427,9 @@ mod tests {
             r#"{"time":-1}"#,
             r#"{"process":18446744073709551616}"#,
             r#"{"value":-9223372036854775808}"#,
-            r#"{"value":[1,2,3]}"#,
+            r#"{"value":[1 2]}"#,
+            r#"{"value":[1,2,[3]]}"#,
+            r#"{"value":"a\nb"}"#,
             r#"{"value":1e3}"#,
             r#"{"type":"maybe"}"#,
             "{\"key\":\"a",

@@ -14,6 +14,7 @@ mod line;
 mod op;
 mod recorder;
 mod table;
+mod values;
 
 pub use codec::{CodecError, EVENTS_SCHEMA, HISTORY_SCHEMA, Header, Problem};
 pub use decode::decode;
@@ -23,6 +24,7 @@ pub use event::{
     SyncMode, Tag, TrialOutcome,
 };
 pub use event_lines::{decode_events, encode_event, encode_events_header};
-pub use op::{Action, History, KeyId, Operation, Outcome, Value};
+pub use op::{Action, History, KeyId, Operation, Outcome, Value, Verb};
 pub use recorder::{Completion, Invocation, Recorder, Recording};
 pub use table::{FixedHasher, FixedMap, FixedSet};
+pub use values::{Content, Shown, Values};

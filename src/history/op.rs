@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use super::values::Values;
 use crate::clock::Nanos;
 use crate::id::{NodeId, ProcessId};
 
-/// A register's value. Absent (never written, or deleted) is [`Value::NIL`].
+/// A value: an integer, or the number of a text or list in [`History::values`]. Absent (never
+/// written, or deleted) is [`Value::NIL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Value(pub i64);
 
@@ -27,6 +29,26 @@ pub enum Action {
         /// The value to put instead.
         to: Value,
     },
+    /// What objects other than plain registers can do, with its argument ([`Value::NIL`] if it
+    /// takes none).
+    Do(Verb, Value),
+}
+
+/// What objects other than plain registers can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verb {
+    /// Put the value behind what is there: behind a text, or as the last element of a list.
+    Append,
+    /// Put the value into a set, or add it to a counter.
+    Add,
+    /// Put the value into a queue.
+    Enqueue,
+    /// Take a value out of a queue and return it; [`Value::NIL`] if there was none.
+    Dequeue,
+    /// Take a lock that nobody holds.
+    Acquire,
+    /// Give back the lock that one holds.
+    Release,
 }
 
 /// How an operation ended.
@@ -75,6 +97,8 @@ pub struct History {
     pub keys: Vec<String>,
     /// Texts of errors, in the order of first appearance.
     pub errors: Vec<String>,
+    /// The texts and lists among the values.
+    pub values: Values,
     /// In the order of invocation.
     pub operations: Vec<Operation>,
 }
@@ -95,20 +119,62 @@ impl fmt::Display for Value {
 }
 
 impl Action {
-    /// The word in history files: `read`, `write`, `cas`.
+    /// The word in history files: `read`, `write`, `cas`, or that of the verb.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Write(_) => "write",
             Self::Cas { .. } => "cas",
+            Self::Do(verb, _) => verb.word(),
         }
     }
 
-    /// Whether it can change the value.
+    /// Whether it can change the object.
     #[must_use]
     pub const fn is_update(&self) -> bool {
         !matches!(self, Self::Read)
+    }
+
+    /// Whether it has an argument.
+    #[must_use]
+    pub const fn takes_value(&self) -> bool {
+        match self {
+            Self::Read => false,
+            Self::Write(_) | Self::Cas { .. } => true,
+            Self::Do(verb, _) => verb.takes_value(),
+        }
+    }
+}
+
+impl Verb {
+    /// All verbs.
+    pub const ALL: [Self; 6] = [
+        Self::Append,
+        Self::Add,
+        Self::Enqueue,
+        Self::Dequeue,
+        Self::Acquire,
+        Self::Release,
+    ];
+
+    /// The word in history files.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Add => "add",
+            Self::Enqueue => "enqueue",
+            Self::Dequeue => "dequeue",
+            Self::Acquire => "acquire",
+            Self::Release => "release",
+        }
+    }
+
+    /// Whether it needs an argument.
+    #[must_use]
+    pub const fn takes_value(self) -> bool {
+        matches!(self, Self::Append | Self::Add | Self::Enqueue)
     }
 }
 

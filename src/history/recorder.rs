@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::encode::{encode_complete, encode_header, encode_invoke};
 use super::event_lines::{encode_event, encode_events_header};
-use super::{Action, Event, EventKind, Header, KeyId, Operation, Outcome, Value};
+use super::{Action, Event, EventKind, Header, KeyId, Operation, Outcome, Value, Values};
 use crate::clock::Nanos;
 use crate::id::{NodeId, ProcessId};
 
@@ -90,7 +90,15 @@ impl Recorder {
         let (items, received) = channel();
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
-            .spawn(move || Files { history, events }.write_until_closed(&received))?;
+            .spawn(move || {
+                let values = Values::default();
+                let files = Files {
+                    history,
+                    events,
+                    values,
+                };
+                files.write_until_closed(&received)
+            })?;
         Ok((Self { items }, Recording { thread }))
     }
 
@@ -167,6 +175,8 @@ impl Completion {
 struct Files {
     history: BufWriter<File>,
     events: BufWriter<File>,
+    /// Loads write integers only.
+    values: Values,
 }
 
 impl Files {
@@ -185,12 +195,13 @@ impl Files {
         line.clear();
         match item {
             Item::Invoke(invocation) => {
-                encode_invoke(line, &invocation.operation(), &invocation.key);
+                encode_invoke(line, &invocation.operation(), &invocation.key, &self.values);
                 self.history.write_all(line)
             }
             Item::Complete(completion) => {
                 let error = completion.error.as_deref();
-                encode_complete(line, &completion.operation(), &completion.key, error);
+                let operation = completion.operation();
+                encode_complete(line, &operation, &completion.key, &self.values, error);
                 self.history.write_all(line)
             }
             Item::Event(event) => {

@@ -352,7 +352,7 @@ fn learned(action: &Action, reply: &Reply) -> Option<Value> {
     match (action, reply.outcome) {
         (Action::Write(value) | Action::Cas { to: value, .. }, Outcome::Ok) => Some(*value),
         (Action::Read | Action::Cas { .. }, _) => reply.seen,
-        (Action::Write(_), _) => None,
+        (Action::Write(_) | Action::Do(..), _) => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A register with read, write and compare-and-set.
 
 use super::{Call, Model};
-use crate::history::{Action, KeyId, Operation, Outcome, Value};
+use crate::history::{Action, KeyId, Operation, Outcome, Value, Values};
 
 /// One register per key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,14 +19,11 @@ impl Default for Register {
     }
 }
 
-impl Model for Register {
-    type State = Value;
-
-    fn init(&self) -> Value {
-        self.initial
-    }
-
-    fn step(&self, state: Value, call: &Call) -> Option<Value> {
+impl Register {
+    /// The value after `call` takes effect on `state`, or `None` if it could not have ended as it
+    /// did there.
+    #[must_use]
+    pub fn after(state: Value, call: &Call) -> Option<Value> {
         match (call.action, call.outcome) {
             // Without a value seen, a read or a failed write says nothing.
             (Action::Read, _) => call.seen.is_none_or(|seen| seen == state).then_some(state),
@@ -40,28 +37,24 @@ impl Model for Register {
             (Action::Cas { from, to }, Outcome::Ok | Outcome::Info) => {
                 (state == from).then_some(to)
             }
+            (Action::Do(..), _) => None,
         }
+    }
+}
+
+impl Model for Register {
+    type State = Value;
+
+    fn init(&self) -> Value {
+        self.initial
+    }
+
+    fn step(&self, state: &Value, call: &Call, _values: &Values) -> Option<Value> {
+        Self::after(*state, call)
     }
 
     fn partition(&self, operation: &Operation) -> KeyId {
         operation.key
-    }
-
-    fn describe(&self, call: &Call) -> String {
-        let what = match (call.action, call.seen) {
-            (Action::Read, Some(seen)) => return format!("read → {seen}"),
-            (Action::Read, None) => "read".to_owned(),
-            (Action::Write(to), _) => format!("write {to}"),
-            (Action::Cas { from, to }, Some(seen)) if call.outcome == Outcome::Fail => {
-                return format!("cas {from} → {to} failed, saw {seen}");
-            }
-            (Action::Cas { from, to }, _) => format!("cas {from} → {to}"),
-        };
-        match call.outcome {
-            Outcome::Ok => what,
-            Outcome::Fail => format!("{what} failed"),
-            Outcome::Info => format!("{what} (unknown)"),
-        }
     }
 }
 
@@ -75,7 +68,7 @@ mod tests {
             outcome,
             seen: seen.map(Value),
         };
-        let after = Register::default().step(Value(state), &call);
+        let after = Register::after(Value(state), &call);
         after.map(|value| value.0)
     }
 
@@ -97,30 +90,5 @@ mod tests {
         assert_eq!(step(6, cas, Outcome::Fail, None), Some(6));
         assert_eq!(step(6, cas, Outcome::Fail, Some(6)), Some(6));
         assert_eq!(step(8, cas, Outcome::Fail, Some(6)), None);
-    }
-
-    #[test]
-    fn descriptions_read_as_sentences() {
-        let describe = |action, outcome, seen: Option<i64>| {
-            Register::default().describe(&Call {
-                action,
-                outcome,
-                seen: seen.map(Value),
-            })
-        };
-        let cas = Action::Cas {
-            from: Value::NIL,
-            to: Value(7),
-        };
-        assert_eq!(describe(Action::Read, Outcome::Ok, Some(3)), "read → 3");
-        assert_eq!(
-            describe(Action::Write(Value(3)), Outcome::Info, None),
-            "write 3 (unknown)"
-        );
-        assert_eq!(
-            describe(cas, Outcome::Fail, Some(2)),
-            "cas nil → 7 failed, saw 2"
-        );
-        assert_eq!(describe(cas, Outcome::Fail, None), "cas nil → 7 failed");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::check::CheckResult;
 use crate::clock::Nanos;
-use crate::history::{Action, History, Operation, Outcome};
+use crate::history::{Action, History, Operation, Outcome, Value};
 use crate::measure::{Channel, Measurements, Unit};
 use crate::verdict::Verdict;
 
@@ -111,14 +111,20 @@ pub(super) fn operation(history: &History, operation: &Operation) -> String {
         Outcome::Fail => " (fail)",
         Outcome::Info => " (info)",
     };
+    let show = |value| history.values.show(value);
     match (operation.action, operation.seen) {
-        (Action::Read, Some(seen)) => format!("read {key} -> {seen}{failed}"),
+        (Action::Read, Some(seen)) => format!("read {key} -> {}{failed}", show(seen)),
         (Action::Read, None) => format!("read {key} -> ?{failed}"),
-        (Action::Write(value), _) => format!("write {key}={value}{failed}"),
-        (Action::Cas { from, to }, None) => format!("cas {key} {from}->{to}{failed}"),
-        (Action::Cas { from, to }, Some(seen)) => {
-            format!("cas {key} {from}->{to}{failed}, saw {seen}")
+        (Action::Write(value), _) => format!("write {key}={}{failed}", show(value)),
+        (Action::Cas { from, to }, seen) => {
+            let what = format!("cas {key} {}->{}{failed}", show(from), show(to));
+            seen.map_or(what.clone(), |seen| format!("{what}, saw {}", show(seen)))
         }
+        (Action::Do(verb, Value::NIL), None) => format!("{} {key}{failed}", verb.word()),
+        (Action::Do(verb, Value::NIL), Some(seen)) => {
+            format!("{} {key} -> {}{failed}", verb.word(), show(seen))
+        }
+        (Action::Do(verb, value), _) => format!("{} {key} {}{failed}", verb.word(), show(value)),
     }
 }
 

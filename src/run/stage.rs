@@ -213,6 +213,7 @@ impl Stage {
         let history = History {
             keys: vec![String::new()],
             errors: Vec::new(),
+            values: crate::history::Values::default(),
             operations: self.board.updates_since(began),
         };
         // Reports of nodes arrive a little late, so the list is not quite in the order of time.

@@ -143,7 +143,7 @@ mod tests {
             assert_eq!(next, two.next());
             match next.action {
                 Action::Write(value) | Action::Cas { to: value, .. } => written.push(value),
-                Action::Read => {}
+                Action::Read | Action::Do(..) => {}
             }
         }
         assert!(written.is_sorted_by(|a, b| a < b));

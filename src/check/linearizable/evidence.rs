@@ -8,7 +8,7 @@ use super::zones::{Clash, Hold};
 use crate::check::Evidence;
 use crate::clock::Nanos;
 use crate::history::{Action, History, Outcome, Value};
-use crate::model::{Call, Model, Register};
+use crate::model::Call;
 
 /// The clash as evidence: its operations in the order of invocation, and why none orders them.
 pub(super) fn of_clash(history: &History, key: &KeyHistory<'_>, clash: &Clash) -> Evidence {
@@ -51,7 +51,7 @@ pub(super) fn of_clash(history: &History, key: &KeyHistory<'_>, clash: &Clash) -
 /// `process 3's read → 5`.
 pub(super) fn narrate(history: &History, index: u32) -> String {
     let operation = &history.operations[index as usize];
-    let what = Register::default().describe(&Call::from(operation));
+    let what = Call::from(operation).describe(&history.values);
     format!("process {}'s {what}", operation.process)
 }
 
@@ -77,7 +77,7 @@ impl Story<'_> {
         let failed = self.key.iter().find(|(_, operation)| {
             let written = match operation.action {
                 Action::Write(to) | Action::Cas { to, .. } => Some(to),
-                Action::Read => None,
+                Action::Read | Action::Do(..) => None,
             };
             operation.outcome == Outcome::Fail && written == Some(value)
         });
@@ -87,7 +87,7 @@ impl Story<'_> {
             |(index, _)| self.narrate(index),
         );
         let failed = failed.map_or(NONE, |(index, _)| index);
-        let sentence = format!("{who} found the value {value}, but {why}");
+        let sentence = format!("{who} found the value {}, but {why}", self.show(value));
         ([&[reader, failed], proofs].concat(), sentence)
     }
 
@@ -109,9 +109,10 @@ impl Story<'_> {
             "it was written only once"
         };
         let sentence = format!(
-            "both {} and {} replaced the value {value}, but {once}",
+            "both {} and {} replaced the value {}, but {once}",
             self.narrate(cas[0]),
             self.narrate(cas[1]),
+            self.show(value),
         );
         ([&[writer], &cas[..], proofs].concat(), sentence)
     }
@@ -179,10 +180,10 @@ impl Story<'_> {
     fn values(&self, hold: &Hold) -> String {
         let value = |index: &u32| match self.history.operations.get(*index as usize) {
             Some(operation) => match operation.action {
-                Action::Write(to) | Action::Cas { to, .. } => to.to_string(),
-                Action::Read => self.key.initial.to_string(),
+                Action::Write(to) | Action::Cas { to, .. } => self.show(to),
+                Action::Read | Action::Do(..) => self.show(self.key.initial),
             },
-            None => self.key.initial.to_string(),
+            None => self.show(self.key.initial),
         };
         let texts: Vec<String> = match hold.links.as_slice() {
             // A long chain is told by its ends; the lanes show all of it.
@@ -190,6 +191,10 @@ impl Story<'_> {
             short => short.iter().map(value).collect(),
         };
         texts.join(" → ")
+    }
+
+    fn show(&self, value: Value) -> String {
+        self.history.values.show(value).to_string()
     }
 
     fn narrate(&self, index: u32) -> String {

@@ -41,6 +41,7 @@ impl Items {
                 (Action::Read, _) => call.outcome != Outcome::Ok || call.seen.is_none(),
                 (Action::Write(_), outcome) => outcome == Outcome::Fail,
                 (Action::Cas { .. }, _) => false,
+                (Action::Do(..), _) => true,
             };
             if says_nothing {
                 continue;
@@ -106,7 +107,7 @@ impl Item {
         match self.call.action {
             Action::Write(to) => Some(to),
             Action::Cas { to, .. } if self.call.outcome != Outcome::Fail => Some(to),
-            Action::Read | Action::Cas { .. } => None,
+            Action::Read | Action::Cas { .. } | Action::Do(..) => None,
         }
     }
 
@@ -114,7 +115,7 @@ impl Item {
     pub(super) fn looks_for(&self) -> Option<Value> {
         match self.call.action {
             Action::Read => self.call.seen,
-            Action::Write(_) => None,
+            Action::Write(_) | Action::Do(..) => None,
             Action::Cas { from, .. } => Some(self.call.seen.unwrap_or(from)),
         }
     }

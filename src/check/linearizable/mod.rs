@@ -336,6 +336,7 @@ mod tests {
         History {
             keys: vec!["k1".to_owned(), "k2".to_owned()],
             errors: vec![],
+            values: crate::history::Values::default(),
             operations,
         }
     }
@@ -432,6 +433,7 @@ mod tests {
         History {
             keys: vec!["x".to_owned()],
             errors: vec!["connection refused".to_owned()],
+            values: crate::history::Values::default(),
             operations: vec![ok(Action::Write(from), 1, 2, None), cas, read],
         }
     }

@@ -14,7 +14,7 @@ use crate::history::{
     Action, Event, FixedSet, Header, History, KeyId, Operation, Outcome, Value, encode,
 };
 use crate::id::ProcessId;
-use crate::model::{Call, Model, Register};
+use crate::model::{Call, Register};
 use crate::seed::{Seed, Stream};
 
 const CASES: u64 = 200_000;
@@ -57,7 +57,7 @@ fn has_order(steps: &[Step], initial: Value) -> bool {
         let placed = (0..steps.len()).filter(|at| left & (1 << at) == 0);
         let now = placed.map(|at| steps[at].invoked).max().unwrap_or(0);
         rest().any(|at| {
-            let after = Register::default().step(value, &steps[at].call);
+            let after = Register::after(value, &steps[at].call);
             (steps[at].invoked <= deadline && steps[at].returned >= now)
                 && after.is_some_and(|next| place(steps, left & !(1 << at), next, seen))
         })
@@ -173,7 +173,7 @@ fn happen(
                 value
             }
         }
-        (Action::Write(_), Outcome::Fail) => value,
+        (Action::Write(_), Outcome::Fail) | (Action::Do(..), _) => value,
         (Action::Cas { from, to }, Outcome::Info) => {
             if happens && from == value {
                 to
@@ -250,7 +250,7 @@ fn part(history: &History, operations: &[usize]) -> Vec<Step> {
                 Action::Write(to) | Action::Cas { to, .. } => {
                     to == value && o.outcome != Outcome::Fail
                 }
-                Action::Read => false,
+                Action::Read | Action::Do(..) => false,
             })
     };
     let mut relaxed = chosen.clone();
@@ -279,6 +279,7 @@ fn zones_and_search_agree_with_brute_force() {
         let history = History {
             keys: vec!["k".to_owned()],
             errors: vec![],
+            values: crate::history::Values::default(),
             operations: draw(&mut random, shape),
         };
         let truth = has_order(&steps(&history.operations), Value::NIL);
@@ -420,6 +421,7 @@ fn a_linearizable_history_has_no_stale_read_and_no_lost_write() {
         let history = History {
             keys: vec!["k".to_owned()],
             errors: vec![],
+            values: crate::history::Values::default(),
             operations: operations.clone(),
         };
         let events: Vec<Event> = (1..=3)

@@ -27,7 +27,7 @@ use super::ahead::Ahead;
 use super::items::{Item, Items};
 use super::{Budget, KeyHistory, NEVER};
 use crate::history::{Action, FixedMap, FixedSet, Value};
-use crate::model::{Model, Register};
+use crate::model::Register;
 
 /// How many operations can be pending at once: the bits of a configuration.
 const SLOTS: usize = 128;
@@ -314,7 +314,7 @@ impl<'a> Frontier<'a> {
         time: u64,
     ) -> Option<Configuration> {
         let item = self.item(slot);
-        let value = Register::default().step(from.value, &item.call)?;
+        let value = Register::after(from.value, &item.call)?;
         let mut taken = from.taken | (1_u128 << slot);
         if matches!(item.call.action, Action::Write(_)) {
             taken |= hidden;
@@ -389,7 +389,7 @@ impl<'a> Frontier<'a> {
         bits(self.updates)
             .filter(|slot| match self.item(*slot).call.action {
                 Action::Write(to) => !self.is_seen_from(to, time),
-                Action::Read | Action::Cas { .. } => false,
+                Action::Read | Action::Cas { .. } | Action::Do(..) => false,
             })
             .fold(0, |hidden, slot| hidden | (1_u128 << slot))
     }
@@ -491,7 +491,7 @@ impl Configuration {
 
 /// Whether an operation that changes nothing could end as it did.
 fn fits(value: Value, item: &Item) -> bool {
-    Register::default().step(value, &item.call).is_some()
+    Register::after(value, &item.call).is_some()
 }
 
 fn bits(mut set: u128) -> impl Iterator<Item = usize> {

@@ -121,7 +121,8 @@ impl Segments {
                     self.all[number as usize].observer = index;
                     self.all[own].parent = number;
                 }
-                (Action::Write(_) | Action::Read, _) | (Action::Cas { .. }, Outcome::Info) => {}
+                (Action::Write(_) | Action::Read | Action::Do(..), _)
+                | (Action::Cas { .. }, Outcome::Info) => {}
             }
         }
         Ok(())
@@ -313,6 +314,6 @@ impl Segment {
 fn written(operation: &Operation) -> Option<Value> {
     match (operation.action, operation.outcome) {
         (Action::Write(to) | Action::Cas { to, .. }, Outcome::Ok | Outcome::Info) => Some(to),
-        (Action::Read, _) | (_, Outcome::Fail) => None,
+        (Action::Read | Action::Do(..), _) | (_, Outcome::Fail) => None,
     }
 }

@@ -276,6 +276,7 @@ fn history(shape: Shape, faults: &[Failure], end: Nanos, draw: &mut Stream) -> H
     History {
         keys,
         errors: vec!["connection lost".to_owned()],
+        values: crate::history::Values::default(),
         operations,
     }
 }

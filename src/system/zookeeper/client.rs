@@ -270,6 +270,7 @@ impl Client for ZkClient {
             Action::Read => self.read(key).await,
             Action::Write(value) => self.write(key, value).await,
             Action::Cas { from, to } => self.cas(key, from, to).await,
+            Action::Do(verb, _) => Ok(Reply::fail(&format!("registers cannot {}", verb.word()))),
         };
         done.unwrap_or_else(|lost| Reply::lost(&action, lost))
     }
