@@ -8,6 +8,7 @@ mod durability;
 mod final_state;
 mod lanes;
 pub mod linearizable;
+pub mod online;
 mod split_brain;
 mod staleness;
 #[cfg(test)]

@@ -11,6 +11,7 @@
 
 mod ahead;
 mod evidence;
+mod forget;
 mod items;
 #[cfg(test)]
 mod oracle;
@@ -28,6 +29,7 @@ use crate::clock::Nanos;
 use crate::history::{Action, History, Operation, Outcome, Value};
 use crate::model::Register;
 use crate::verdict::Verdict;
+pub(super) use forget::{Glance, Rest, glance, is_in_flight};
 use zones::{Answer, Unsure};
 
 /// How much the check may spend.
