@@ -25,6 +25,9 @@ pub struct Bounds {
     pub operations: usize,
     /// Updates of unknown outcome whose value nobody has seen yet.
     pub unknown: usize,
+    /// A key on which something is always in flight is looked at after so many completions, or
+    /// after a quarter of what is kept, whatever is more.
+    pub look_after: usize,
 }
 
 /// The check of a run that lasts.
@@ -71,11 +74,12 @@ struct Register {
 }
 
 impl Default for Bounds {
-    /// 100,000 operations and 1,000 of unknown outcome.
+    /// 100,000 operations, 1,000 of unknown outcome, a look after 32 completions.
     fn default() -> Self {
         Self {
             operations: 100_000,
             unknown: 1_000,
+            look_after: 32,
         }
     }
 }
@@ -137,7 +141,7 @@ impl Online {
             register.done.push(operation);
         }
         register.fresh += 1;
-        let enough = ENOUGH.max(register.done.len() / 4);
+        let enough = self.bounds.look_after.max(register.done.len() / 4);
         if register.in_flight.is_empty() || register.fresh >= enough {
             self.due.insert(Arc::clone(&completion.key));
         }
@@ -324,8 +328,5 @@ fn says_nothing(operation: &Operation) -> bool {
         (Action::Do(..), _) => true,
     }
 }
-
-/// A key on which something is always in flight is looked at after so many completions.
-const ENOUGH: usize = 32;
 
 const OUT_OF_ORDER: &str = "its events did not come in the order of time";

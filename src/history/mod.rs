@@ -25,6 +25,6 @@ pub use event::{
 };
 pub use event_lines::{decode_events, encode_event, encode_events_header};
 pub use op::{Action, History, KeyId, Operation, Outcome, Value, Verb};
-pub use recorder::{Completion, Invocation, Recorder, Recording};
+pub use recorder::{Completion, Invocation, Recorded, Recorder, Recording, Tap};
 pub use table::{FixedHasher, FixedMap, FixedSet};
 pub use values::{Content, Shown, Values};

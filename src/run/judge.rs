@@ -54,6 +54,7 @@ pub fn judge(folder: &RunFolder) -> Result<RunRecord, JudgeError> {
     let predicates = predicates(&linear, &history, &events, facts.plan.nodes);
     let mut checks = expectations(&facts, &measurements, &predicates)?;
     checks.extend(assumptions(&facts, &history, &events));
+    checks.extend(agreement(&linear, &events));
     checks.extend(torn.iter().map(|name| {
         let reason = format!("the last line of {name} was cut short: the run died while writing");
         check(
@@ -317,6 +318,32 @@ fn load_was_there(history: &History) -> CheckResult {
         Ok(measured)
     };
     check("load", Class::Assumption, done)
+}
+
+/// What the check during the run found, the check at the end must find, too.
+fn agreement(linear: &Linearizability, events: &[Event]) -> Option<CheckResult> {
+    let found: Vec<String> = events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Violation { key, .. } => {
+                Some(format!("{key} at {:.1} s", event.time.as_secs_f64()))
+            }
+            _ => None,
+        })
+        .collect();
+    let first = found.first()?;
+    let done = match linear.verdict {
+        Verdict::Fail => Ok(format!(
+            "violated during the run: {} of {}, first {first}",
+            found.len(),
+            linear.violations
+        )),
+        Verdict::Pass | Verdict::Unknown => {
+            let reason = format!("{first} was violated during the run, but not at the end");
+            Err((Verdict::Unknown, reason + ": a bug of chaos"))
+        }
+    };
+    Some(check("online check agrees", Class::Assumption, done))
 }
 
 fn waits_in_time(events: &[Event]) -> CheckResult {

@@ -15,6 +15,8 @@ mod forget;
 mod items;
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod oracle_online;
 mod search;
 mod segments;
 mod shrink;

@@ -21,16 +21,16 @@ const CASES: u64 = 200_000;
 
 /// What kind of history is drawn.
 #[derive(Debug, Clone, Copy)]
-struct Shape {
-    operations: usize,
+pub(super) struct Shape {
+    pub(super) operations: usize,
     /// Values are drawn from so few, instead of being unique.
-    values: Option<u64>,
+    pub(super) values: Option<u64>,
     /// Failed CASes may hide what they saw.
-    has_blind: bool,
+    pub(super) has_blind: bool,
     /// Times are drawn below this: small = many equal ones.
-    horizon: u64,
+    pub(super) horizon: u64,
     /// Operations last at most this long.
-    longest: u64,
+    pub(super) longest: u64,
 }
 
 /// An operation as brute force sees it.
@@ -91,7 +91,7 @@ fn steps(operations: &[Operation]) -> Vec<Step> {
 }
 
 /// A history that a register could have had, and often one detail changed afterwards.
-fn draw(random: &mut Stream, shape: Shape) -> Vec<Operation> {
+pub(super) fn draw(random: &mut Stream, shape: Shape) -> Vec<Operation> {
     let mut operations: Vec<(u64, Operation)> = (0..shape.operations)
         .map(|number| {
             let from = random.below(shape.horizon);
@@ -219,14 +219,14 @@ fn spoil(random: &mut Stream, operations: &mut [Operation], past: &[Value]) {
     }
 }
 
-fn cases() -> u64 {
+pub(super) fn cases() -> u64 {
     let asked = std::env::var("CHAOS_CHECK_CASES").ok();
     asked.map_or(CASES, |text| {
         text.parse().expect("CHAOS_CHECK_CASES is a number")
     })
 }
 
-fn shape(random: &mut Stream) -> Shape {
+pub(super) fn shape(random: &mut Stream) -> Shape {
     let horizon = [3, 8, 30][random.index(3)];
     Shape {
         operations: 1 + random.index(8),
