@@ -66,8 +66,18 @@ enum Stage {
 #[derive(Debug, Clone, Copy)]
 struct Register {
     value: Value,
-    /// A value that is gone, and when its overwriting was acknowledged.
-    past: Option<(Value, u64)>,
+    /// The last value whose overwriting was acknowledged.
+    gone: Option<Value>,
+}
+
+/// The operation of a client.
+#[derive(Debug, Clone)]
+struct InFlight {
+    operation: Operation,
+    /// The value that it replaced.
+    before: Value,
+    /// A value that was gone for certain when it began.
+    gone: Option<Value>,
 }
 
 struct Simulation<W: Write> {
@@ -78,8 +88,7 @@ struct Simulation<W: Write> {
     names: Vec<String>,
     values: Values,
     registers: Vec<Register>,
-    /// The operation of each client with the value that it replaced.
-    in_flight: Vec<Option<(Operation, Value)>>,
+    in_flight: Vec<Option<InFlight>>,
     processes: Vec<u64>,
     next_process: u64,
     begun: u64,
@@ -92,10 +101,15 @@ fn main() -> io::Result<()> {
     let registers = vec![
         Register {
             value: Value::NIL,
-            past: None,
+            gone: None,
         };
         options.keys as usize
     ];
+    if options.stale.is_some() && options.values > 0 {
+        return Err(io::Error::other(
+            "--stale needs unique values: leave out --values",
+        ));
+    }
     let mut simulation = Simulation {
         random: Seed(options.seed).stream("history"),
         out: BufWriter::with_capacity(1 << 20, io::stdout().lock()),
@@ -140,7 +154,13 @@ impl<W: Write> Simulation<W> {
             self.out.write_all(&self.line)?;
             self.line.clear();
         }
-        self.out.flush()
+        self.out.flush()?;
+        if self.is_stale_due {
+            return Err(io::Error::other(
+                "no read could be made stale: give more operations",
+            ));
+        }
+        Ok(())
     }
 
     fn invoke(&mut self, client: usize, time: u64) {
@@ -176,7 +196,11 @@ impl<W: Write> Simulation<W> {
             &self.names[key as usize],
             &self.values,
         );
-        self.in_flight[client] = Some((operation, Value::NIL));
+        self.in_flight[client] = Some(InFlight {
+            operation,
+            before: Value::NIL,
+            gone: self.registers[key as usize].gone,
+        });
     }
 
     fn fresh(&mut self) -> Value {
@@ -190,9 +214,10 @@ impl<W: Write> Simulation<W> {
     fn take_effect(&mut self, client: usize) {
         let is_info = self.random.below(1000) < self.options.info_per_mille;
         let happens = !is_info || self.random.below(2) == 0;
-        let (operation, before) = self.in_flight[client].as_mut().expect("it was invoked");
+        let in_flight = self.in_flight[client].as_mut().expect("it was invoked");
+        let operation = &mut in_flight.operation;
         let register = &mut self.registers[operation.key.0 as usize];
-        *before = register.value;
+        in_flight.before = register.value;
         match operation.action {
             Action::Write(to) if happens => register.value = to,
             Action::Cas { from, to } if from == register.value => {
@@ -212,21 +237,20 @@ impl<W: Write> Simulation<W> {
     }
 
     fn complete(&mut self, client: usize, time: u64) {
-        let (mut operation, before) = self.in_flight[client].take().expect("it took effect");
+        let in_flight = self.in_flight[client].take().expect("it took effect");
+        let mut operation = in_flight.operation;
         operation.completed = Nanos(time);
-        let register = &mut self.registers[operation.key.0 as usize];
         let due = self.options.stale.unwrap_or(0) * self.options.operations / 100;
-        if let (Action::Read, Outcome::Ok, true) =
-            (operation.action, operation.outcome, self.is_stale_due)
+        if self.is_stale_due
             && self.begun >= due
-            && let Some((past, acknowledged)) = register.past
-            && acknowledged < operation.invoked.0
+            && (operation.action, operation.outcome) == (Action::Read, Outcome::Ok)
+            && let Some(gone) = in_flight.gone
         {
-            operation.seen = Some(past);
+            operation.seen = Some(gone);
             self.is_stale_due = false;
         }
         if operation.is_acknowledged_update() {
-            register.past = Some((before, time));
+            self.registers[operation.key.0 as usize].gone = Some(in_flight.before);
         }
         if operation.outcome == Outcome::Info {
             self.processes[client] = self.next_process;
