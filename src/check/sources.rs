@@ -73,7 +73,7 @@ impl Sources {
     }
 
     /// Where `seen` came from, as `operation` saw it. `version` is that of the value seen.
-    fn find(&self, operation: &Operation, seen: Value, version: Option<i64>) -> Source {
+    pub(super) fn find(&self, operation: &Operation, seen: Value, version: Option<i64>) -> Source {
         let key = &self.keys[operation.key.0 as usize];
         if let Some(update) = version
             .filter(|_| key.is_trusted)

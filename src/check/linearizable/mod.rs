@@ -138,6 +138,48 @@ pub fn check(history: &History, register: &Register, budget: &Budget<'_>) -> Lin
     result
 }
 
+/// Whether a history whose operations are all of one key is linearizable; `None` = undecided.
+pub(super) fn decide(history: &History, initial: Value, budget: &Budget<'_>) -> Option<bool> {
+    let indices = said(history);
+    let key = KeyHistory {
+        operations: &history.operations,
+        indices: &indices,
+        initial,
+    };
+    match zones::judge(&key) {
+        Answer::Ok => Some(true),
+        Answer::Illegal(_) => Some(false),
+        Answer::Undecided(_) if versions::explain(&key) => Some(true),
+        Answer::Undecided(_) => match search::search(&key, budget) {
+            search::Found::Order => Some(true),
+            search::Found::Stuck(_) => Some(false),
+            search::Found::GaveUp(_) => None,
+        },
+    }
+}
+
+/// Why it is not, if it is not.
+pub(super) fn prove(history: &History, initial: Value, budget: &Budget<'_>) -> Option<Evidence> {
+    let indices = said(history);
+    let key = KeyHistory {
+        operations: &history.operations,
+        indices: &indices,
+        initial,
+    };
+    match answer(history, &key, budget) {
+        KeyAnswer::Illegal(evidence) => Some(evidence),
+        KeyAnswer::Ok | KeyAnswer::Undecided(_) => None,
+    }
+}
+
+/// The operations that were tried.
+fn said(history: &History) -> Vec<u32> {
+    let all = (0..).zip(&history.operations);
+    all.filter(|(_, operation)| !is_untried(operation))
+        .map(|(index, _)| index)
+        .collect()
+}
+
 impl Linearizability {
     /// As a line of the report.
     #[must_use]
