@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use super::Evidence;
 use super::sources::{Source, Sources, tick, written};
-use crate::history::{Action, FixedMap, History};
+use crate::history::{FixedMap, History};
 use crate::id::ProcessId;
 use crate::model::Call;
 use crate::verdict::Verdict;
@@ -82,6 +82,9 @@ struct KeyOrder<'a> {
     indices: &'a [u32],
 }
 
+/// A chain, and a place in it.
+type Place = (u32, u32);
+
 /// The updates that take effect, as nodes; the first is the initial value.
 #[derive(Debug, Default)]
 struct Nodes {
@@ -92,7 +95,7 @@ struct Nodes {
     /// The node that each one's CAS replaced.
     parents: Vec<u32>,
     /// The chain of each, and its place in it.
-    chains: Vec<(u32, u32)>,
+    chains: Vec<Place>,
 }
 
 /// A session went from one node to another.
@@ -201,15 +204,12 @@ impl KeyOrder<'_> {
 
     /// What a CAS replaced.
     fn replaced(&self, update: u32) -> Option<Source> {
-        let operation = &self.history.operations[update as usize];
-        match operation.action {
-            Action::Cas { from, .. } => Some(self.sources.find(operation, from, None)),
-            Action::Read | Action::Write(_) | Action::Do(..) => None,
-        }
+        self.sources
+            .replaced(&self.history.operations[update as usize])
     }
 
     /// Walks the chains; every node gets its place.
-    fn chains(&self, nodes: &Nodes) -> Result<(Vec<(u32, u32)>, Vec<Chain>), Clash> {
+    fn chains(&self, nodes: &Nodes) -> Result<(Vec<Place>, Vec<Chain>), Clash> {
         let count = nodes.updates.len();
         let mut children = vec![NONE; count];
         for (node, parent) in (0..).zip(&nodes.parents) {
@@ -429,9 +429,10 @@ impl KeyOrder<'_> {
     fn tell_value(&self, update: u32) -> String {
         let operation = self.history.operations.get(update as usize);
         let value = operation.and_then(written);
-        value.map_or("the initial value".to_owned(), |value| {
-            self.history.values.show(value).to_string()
-        })
+        value.map_or_else(
+            || "the initial value".to_owned(),
+            |value| self.history.values.show(value).to_string(),
+        )
     }
 
     /// An operation in words.

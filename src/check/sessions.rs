@@ -363,3 +363,100 @@ impl Step<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::ok;
+    use super::*;
+    use crate::history::Action;
+
+    fn of(process: u64, mut operation: Operation, version: Option<i64>) -> Operation {
+        operation.process = ProcessId(process);
+        operation.version = version;
+        operation
+    }
+
+    fn write(value: i64, from: u64) -> Operation {
+        ok(Action::Write(Value(value)), from, from + 5, None)
+    }
+
+    fn read(value: i64, from: u64) -> Operation {
+        ok(Action::Read, from, from + 5, Some(Value(value)))
+    }
+
+    fn judge(operations: Vec<Operation>) -> Sessions {
+        let history = History {
+            keys: vec!["k1".to_owned()],
+            operations,
+            ..History::default()
+        };
+        session_guarantees(&history, Value::NIL)
+    }
+
+    fn verdicts(found: &Sessions) -> [Verdict; 4] {
+        found.guarantees.each_ref().map(GuaranteeFound::verdict)
+    }
+
+    #[test]
+    fn times_show_a_session_that_misses_its_own_write_and_goes_back() {
+        let found = judge(vec![
+            of(1, write(1, 0), None),
+            of(2, write(2, 10), None),
+            of(2, read(1, 20), None),
+            of(3, read(2, 30), None),
+            of(3, read(1, 40), None),
+        ]);
+        let [fail, unknown] = [Verdict::Fail, Verdict::Unknown];
+        assert_eq!(verdicts(&found), [fail, fail, unknown, unknown]);
+        assert_eq!(found.verdict(), Verdict::Fail);
+        let evidence = found.evidence().expect("a violation has evidence");
+        assert_eq!(evidence.operations, [0, 1, 2]);
+        insta::assert_snapshot!(evidence.sentence, @"process 2 had done write 2 on k1, then did read → 1, which is older");
+        insta::assert_snapshot!(found.result().measured, @"read_your_writes 1 of 1, monotonic_reads 1 of 1");
+    }
+
+    #[test]
+    fn versions_show_updates_of_a_session_in_the_wrong_order() {
+        let found = judge(vec![
+            of(1, write(1, 0), Some(2)),
+            of(1, write(2, 10), Some(1)),
+            of(2, read(1, 20), Some(2)),
+            of(2, write(3, 30), Some(0)),
+        ]);
+        let [fail, unknown] = [Verdict::Fail, Verdict::Unknown];
+        assert_eq!(verdicts(&found), [unknown, unknown, fail, fail]);
+        let line = found.guarantees[3].result();
+        insta::assert_snapshot!(line.reason, @"process 2 had done read → 1 (version 2) on k1, then did write 3 (version 0), which is older");
+    }
+
+    #[test]
+    fn versions_that_contradict_the_values_are_not_used() {
+        // Two updates with one version; an observation with the version of another value.
+        for (second, seen) in [(1, 1), (2, 2)] {
+            let found = judge(vec![
+                of(1, write(1, 0), Some(1)),
+                of(1, write(2, 10), Some(second)),
+                of(2, read(1, 12), Some(seen)),
+                of(2, read(2, 22), Some(0)),
+            ]);
+            let [pass, unknown] = [Verdict::Pass, Verdict::Unknown];
+            assert_eq!(verdicts(&found), [unknown, pass, unknown, unknown]);
+            // Something applied, and could not be judged.
+            assert_eq!(found.verdict(), unknown);
+        }
+    }
+
+    #[test]
+    fn another_process_is_another_session() {
+        let found = judge(vec![
+            of(1, write(1, 0), None),
+            of(1, write(2, 10), None),
+            of(2, read(1, 20), None),
+        ]);
+        assert_eq!(found.guarantees[0].applicable, 0);
+        assert_eq!(
+            judge(vec![]).result().reason,
+            "no session did two things to one key"
+        );
+    }
+}

@@ -32,6 +32,8 @@ pub(super) struct Sources {
     since: Vec<u64>,
     /// For every update its version, where versions are trusted and it is known.
     versions: Vec<Option<i64>>,
+    /// What each operation put there, if it may have happened.
+    values: Vec<Option<Value>>,
 }
 
 /// What is known of one key.
@@ -52,6 +54,7 @@ impl Sources {
             initial,
             since: vec![u64::MAX; history.operations.len()],
             versions: vec![None; history.operations.len()],
+            values: history.operations.iter().map(written).collect(),
         };
         for key in &mut sources.keys {
             key.is_trusted = true;
@@ -73,7 +76,7 @@ impl Sources {
     }
 
     /// Where `seen` came from, as `operation` saw it. `version` is that of the value seen.
-    pub(super) fn find(&self, operation: &Operation, seen: Value, version: Option<i64>) -> Source {
+    fn find(&self, operation: &Operation, seen: Value, version: Option<i64>) -> Source {
         let key = &self.keys[operation.key.0 as usize];
         if let Some(update) = version
             .filter(|_| key.is_trusted)
@@ -92,11 +95,30 @@ impl Sources {
 
     /// Where what `operation` observed came from; `None` if it observed nothing.
     pub(super) fn source(&self, operation: &Operation) -> Option<Source> {
-        if let (Action::Cas { from, .. }, Outcome::Ok) = (operation.action, operation.outcome) {
-            return Some(self.find(operation, from, None));
+        if operation.outcome == Outcome::Ok
+            && let Some(source) = self.replaced(operation)
+        {
+            return Some(source);
         }
         let seen = observed(operation)?;
         Some(self.find(operation, seen, operation.version))
+    }
+
+    /// Where the value came from that a CAS replaced, if it took effect; `None` if it is no CAS.
+    pub(super) fn replaced(&self, operation: &Operation) -> Option<Source> {
+        let Action::Cas { from, .. } = operation.action else {
+            return None;
+        };
+        let key = &self.keys[operation.key.0 as usize];
+        // With the version just below its own, an update can only be the one before.
+        let before = (operation.version)
+            .filter(|_| key.is_trusted && operation.outcome == Outcome::Ok)
+            .and_then(|version| version.checked_sub(1))
+            .filter(|version| {
+                let update = key.by_version.get(version);
+                update.is_some_and(|update| self.values[*update as usize] == Some(from))
+            });
+        Some(self.find(operation, from, before))
     }
 
     /// Since when the value of an update was certainly there; `u64::MAX` if nobody knows.

@@ -77,6 +77,16 @@ pub fn time_behind(history: &History, initial: Value, budget: &Budget<'_>) -> Ti
 }
 
 impl TimeBehind {
+    /// The least that Δ of all keys can be: without end if no Δ explains one.
+    #[must_use]
+    pub fn at_least(&self) -> Nanos {
+        if self.unexplained.is_empty() {
+            self.delta
+        } else {
+            Nanos::MAX
+        }
+    }
+
     /// As a line of the report.
     #[must_use]
     pub fn result(&self) -> CheckResult {

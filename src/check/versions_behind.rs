@@ -196,3 +196,31 @@ fn answer(ends: &[u64], mut questions: Vec<Question>) -> Vec<(usize, u64)> {
     }
     answers
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::ok;
+    use super::*;
+    use crate::history::Action;
+
+    #[test]
+    fn the_line_tells_the_distribution_and_the_worst() {
+        let write = |value| {
+            let from = value as u64 * 10;
+            ok(Action::Write(Value(value)), from, from + 1, None)
+        };
+        let read = |value, from| ok(Action::Read, from, from + 1, Some(Value(value)));
+        let mut operations: Vec<_> = (1..5).map(write).collect();
+        operations.extend([read(4, 50), read(1, 60), read(3, 70)]);
+        let history = History {
+            keys: vec!["k1".to_owned()],
+            operations,
+            ..History::default()
+        };
+        let found = versions_behind(&history, Value::NIL);
+        assert_eq!((found.worst, found.max()), (Some((5, 3)), 3));
+        let line = found.result();
+        assert_eq!(line.measured, "p50 1, p99 3, max 3, n 3");
+        assert_eq!(line.reason, "the worst read missed 3 acknowledged updates");
+    }
+}

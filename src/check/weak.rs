@@ -4,6 +4,7 @@ use super::linearizable::Budget;
 use super::zookeeper::{Promise, Reads, zookeeper};
 use super::{CheckResult, Evidence, session_guarantees, time_behind, versions_behind};
 use crate::history::{History, Value};
+use crate::model::Call;
 
 /// What the check of a weaker promise found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,21 +69,60 @@ fn by_sessions(history: &History, _: &Budget<'_>) -> WeakFound {
 fn by_staleness(history: &History, budget: &Budget<'_>) -> WeakFound {
     let versions = versions_behind(history, Value::NIL);
     let time = time_behind(history, Value::NIL, budget);
-    let evidence = versions.worst.map(|(index, missed)| {
+    let worst = (versions.worst)
+        .map(|(index, missed)| (index, format!("missed {missed} acknowledged updates")));
+    let latest =
+        (time.attained_by).map(|index| (index, format!("had to be moved back by {}", time.delta)));
+    let evidence = worst.or(latest).map(|(index, how)| {
         let read = &history.operations[index];
         let key = history.key_name(read.key);
-        let call = crate::model::Call::from(read).describe(&history.values);
+        let call = Call::from(read).describe(&history.values);
         Evidence {
             key: key.to_owned(),
             operations: vec![index],
-            sentence: format!(
-                "process {} did {call} on {key} and missed {missed} acknowledged updates",
-                read.process
-            ),
+            sentence: format!("process {}'s {call} on {key} {how}", read.process),
         }
     });
     WeakFound {
         checks: vec![versions.result(), time.result()],
         evidence,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::ok;
+    use super::*;
+    use crate::history::Action;
+    use crate::verdict::Verdict;
+
+    #[test]
+    fn every_check_sums_up_and_a_history_without_operations_is_unknown() {
+        let budget = Budget::without_clock(1);
+        for (name, summary, check) in WEAK {
+            assert!(!summary.is_empty());
+            let found = check(&History::default(), &budget);
+            assert_eq!(found.checks[0].verdict, Verdict::Unknown, "{name}");
+            assert!(!found.checks[0].reason.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_stale_read_is_told_by_number_and_time() {
+        let write = |value: i64, from| ok(Action::Write(Value(value)), from, from + 1, None);
+        let read = ok(Action::Read, 75, 80, Some(Value(1)));
+        let history = History {
+            keys: vec!["k1".to_owned()],
+            operations: vec![write(1, 10), write(2, 20), read],
+            ..History::default()
+        };
+        let found = by_staleness(&history, &Budget::without_clock(1));
+        let lines: Vec<String> = (found.checks.iter())
+            .map(|line| format!("{}: {} ({})", line.name, line.measured, line.reason))
+            .collect();
+        insta::assert_snapshot!(lines[0], @"stale_versions: p50 1, p99 1, max 1, n 1 (the worst read missed an acknowledged update)");
+        insta::assert_snapshot!(lines[1], @"stale_time: 54 ns on 1 key (reads must be moved back by 54 ns)");
+        let sentence = found.evidence.map(|evidence| evidence.sentence);
+        insta::assert_snapshot!(sentence.unwrap_or_default(), @"process 0's read → 1 on k1 missed 1 acknowledged updates");
     }
 }

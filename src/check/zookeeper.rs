@@ -204,7 +204,7 @@ fn order_result(order: &OneOrder) -> CheckResult {
         (None, _, 0) => "nobody observed anything".to_owned(),
         (None, 0, _) => String::new(),
         (None, unclear, _) => format!(
-            "{unclear} operations saw a value that several updates wrote, and no version tells which"
+            "values that several updates wrote were seen {unclear} times, and no version tells which"
         ),
     };
     let measured = format!("{} observations by sessions", order.sights);
@@ -338,5 +338,121 @@ fn line(name: &str, verdict: Verdict, measured: String, reason: String) -> Check
         limit: String::new(),
         measured,
         reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::ok;
+    use super::*;
+    use crate::history::{Action, KeyId, Operation};
+
+    fn of(process: u64, mut operation: Operation) -> Operation {
+        operation.process = ProcessId(process);
+        operation
+    }
+
+    fn write(value: i64, from: u64, to: u64) -> Operation {
+        ok(Action::Write(Value(value)), from, to, None)
+    }
+
+    fn read(value: i64, from: u64) -> Operation {
+        ok(Action::Read, from, from + 1, Some(Value(value)))
+    }
+
+    fn history(operations: Vec<Operation>) -> History {
+        History {
+            keys: vec!["k1".to_owned(), "k2".to_owned()],
+            operations,
+            ..History::default()
+        }
+    }
+
+    fn judge(operations: Vec<Operation>, promise: Promise) -> ZooKeeper {
+        zookeeper(&history(operations), promise, &Budget::without_clock(1))
+    }
+
+    #[test]
+    fn a_stale_read_is_allowed_unless_reads_are_synced() {
+        let operations = vec![
+            of(1, write(1, 0, 1)),
+            of(1, write(2, 10, 11)),
+            of(2, read(1, 20)),
+        ];
+        let found = judge(operations.clone(), Promise::default());
+        assert_eq!(found.verdict, Verdict::Pass);
+        let synced = Promise {
+            reads: Reads::Synced,
+            ..Promise::default()
+        };
+        assert_eq!(judge(operations, synced).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn two_sessions_that_see_updates_in_different_orders_contradict_each_other() {
+        let operations = vec![
+            of(1, write(1, 0, 30)),
+            of(2, write(2, 0, 30)),
+            of(3, read(1, 10)),
+            of(4, read(2, 10)),
+            of(3, read(2, 20)),
+            of(4, read(1, 20)),
+        ];
+        let found = judge(operations, Promise::default());
+        let line = found.result();
+        assert_eq!(line.verdict, Verdict::Fail);
+        insta::assert_snapshot!(line.reason, @"one_order: no order of the updates of k1 explains what every session saw: process 3 went from 1 to 2, but process 4 went from 2 to 1");
+        insta::assert_snapshot!(line.measured, @"2 operations on 1 key; 4 observations by sessions");
+    }
+
+    #[test]
+    fn values_that_repeat_leave_it_unknown_and_versions_resolve_them() {
+        let mut operations = vec![
+            of(1, write(1, 0, 1)),
+            of(1, write(2, 2, 3)),
+            of(1, write(1, 4, 5)),
+            of(2, read(1, 6)),
+        ];
+        let line = judge(operations.clone(), Promise::default()).result();
+        assert_eq!(line.verdict, Verdict::Unknown);
+        insta::assert_snapshot!(line.reason, @"one_order: values that several updates wrote were seen 1 times, and no version tells which");
+        for (operation, version) in operations.iter_mut().zip([1, 2, 3, 1]) {
+            operation.version = Some(version);
+        }
+        let found = judge(operations, Promise::default());
+        assert_eq!(found.verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn one_version_for_two_updates_is_a_lost_write() {
+        let mut operations = vec![of(1, write(1, 0, 1)), of(2, write(2, 2, 3))];
+        for operation in &mut operations {
+            operation.version = Some(7);
+        }
+        let line = judge(operations, Promise::default()).result();
+        insta::assert_snapshot!(line.reason, @"version_order: process 1's write 1 (version 7) and process 2's write 2 (version 7) on k1: both were told one version");
+    }
+
+    #[test]
+    fn a_session_that_saw_one_key_at_a_zxid_must_not_see_another_as_before() {
+        let mut operations = vec![
+            of(1, write(1, 0, 1)),
+            of(1, write(2, 2, 3)),
+            of(2, read(2, 4)),
+            of(2, read(i64::MIN, 6)),
+        ];
+        operations[1].key = KeyId(1);
+        operations[2].key = KeyId(1);
+        for (operation, version) in operations.iter_mut().zip([1, 2, 2]) {
+            operation.version = Some(version);
+        }
+        let zxid = Promise {
+            versions: Versions::Zxid,
+            ..Promise::default()
+        };
+        let line = judge(operations.clone(), zxid).result();
+        insta::assert_snapshot!(line.reason, @"across_keys: process 2 had seen zxid 2 on another key, then did read → nil on k1, from before write 1 with a lower zxid");
+        // Versions of each key say nothing across keys.
+        assert_ne!(judge(operations, Promise::default()).verdict, Verdict::Fail);
     }
 }
