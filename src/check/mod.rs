@@ -8,6 +8,8 @@ mod durability;
 mod final_state;
 mod lanes;
 pub mod linearizable;
+mod models;
+mod object;
 mod split_brain;
 mod staleness;
 #[cfg(test)]
@@ -18,6 +20,9 @@ use serde::{Deserialize, Serialize};
 pub use convergence::{Convergence, converged};
 pub use durability::{Durability, Lost, lost_writes};
 pub use lanes::evidence_lanes;
+pub use models::{
+    MODELS, ModelEntry, ModelError, Proposal, check_model, model_named, propose_model,
+};
 pub use split_brain::{SplitBrain, split_brain_writes};
 pub use staleness::{StaleRead, Staleness, stale_reads};
 

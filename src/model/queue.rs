@@ -93,6 +93,12 @@ impl Model for Queue {
 }
 
 impl Bag {
+    /// The values that are there, in ascending order.
+    #[must_use]
+    pub fn elements(&self) -> &[Value] {
+        &self.elements
+    }
+
     fn with(&self, elements: Vec<Value>) -> Self {
         Self {
             elements: Arc::new(elements),
