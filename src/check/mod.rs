@@ -10,6 +10,8 @@ mod lanes;
 #[cfg(test)]
 mod laws;
 pub mod linearizable;
+mod models;
+mod object;
 mod one_order;
 mod sessions;
 mod sources;
@@ -27,6 +29,9 @@ use serde::{Deserialize, Serialize};
 pub use convergence::{Convergence, converged};
 pub use durability::{Durability, Lost, lost_writes};
 pub use lanes::evidence_lanes;
+pub use models::{
+    MODELS, ModelEntry, ModelError, Proposal, check_model, model_named, propose_model,
+};
 pub use sessions::{Guarantee, GuaranteeFound, Sessions, session_guarantees};
 pub use split_brain::{SplitBrain, split_brain_writes};
 pub use staleness::{StaleRead, Staleness, stale_reads};

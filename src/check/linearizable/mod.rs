@@ -13,6 +13,7 @@
 mod ahead;
 mod evidence;
 mod items;
+mod limit;
 #[cfg(test)]
 pub(super) mod oracle;
 mod search;
@@ -30,6 +31,8 @@ use crate::clock::Nanos;
 use crate::history::{Action, History, Operation, Outcome, Value};
 use crate::model::Register;
 use crate::verdict::Verdict;
+pub(super) use evidence::{Moment, narrate};
+pub(super) use limit::{Limit, What};
 use zones::{Answer, Unsure};
 
 /// How much the check may spend.
@@ -72,22 +75,22 @@ pub struct Undecided {
 }
 
 /// Later than every instant: an operation of unknown outcome may take effect at any time.
-const NEVER: u64 = u64::MAX;
+pub(super) const NEVER: u64 = u64::MAX;
 
 /// Histories below this many operations are not worth a thread.
 const PARALLEL_FROM: usize = 20_000;
 
 /// The operations of one key.
 #[derive(Debug, Clone, Copy)]
-struct KeyHistory<'a> {
-    operations: &'a [Operation],
+pub(super) struct KeyHistory<'a> {
+    pub(super) operations: &'a [Operation],
     /// Those of the key, in the order of invocation.
-    indices: &'a [u32],
+    pub(super) indices: &'a [u32],
     initial: Value,
 }
 
 /// What is known about one key.
-enum KeyAnswer {
+pub(super) enum KeyAnswer {
     Ok,
     Illegal(Evidence),
     Undecided(String),
@@ -100,15 +103,27 @@ enum KeyAnswer {
 /// nobody looked at the value.
 #[must_use]
 pub fn check(history: &History, register: &Register, budget: &Budget<'_>) -> Linearizability {
+    judge_keys(history, register.initial, budget.threads, &|key| {
+        answer(history, key, budget)
+    })
+}
+
+/// Judges every key by `judge`, on so many threads, and concludes.
+pub(super) fn judge_keys(
+    history: &History,
+    initial: Value,
+    threads: usize,
+    judge: &(dyn Fn(&KeyHistory<'_>) -> KeyAnswer + Sync),
+) -> Linearizability {
     let partition = Partition::of(history);
     let keys: Vec<KeyHistory<'_>> = (0..history.keys.len())
         .map(|key| KeyHistory {
             operations: &history.operations,
             indices: partition.indices(key),
-            initial: register.initial,
+            initial,
         })
         .collect();
-    let answers = answers(history, &keys, budget);
+    let answers = answers(history, &keys, threads, judge);
     let mut result = Linearizability {
         verdict: Verdict::Pass,
         keys: keys.iter().filter(|key| !key.indices.is_empty()).count(),
@@ -245,7 +260,7 @@ impl fmt::Debug for Budget<'_> {
 
 impl<'a> KeyHistory<'a> {
     /// The operations with their indices in the history, in the order of invocation.
-    fn iter(&self) -> impl Iterator<Item = (u32, &'a Operation)> + Clone + use<'a> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &'a Operation)> + Clone + use<'a> {
         let operations = self.operations;
         let indices = self.indices.iter();
         indices.map(move |index| (*index, &operations[*index as usize]))
@@ -268,10 +283,15 @@ fn is_untried(operation: &Operation) -> bool {
 }
 
 /// The answer of every key, in the order of keys.
-fn answers(history: &History, keys: &[KeyHistory<'_>], budget: &Budget<'_>) -> Vec<KeyAnswer> {
-    let threads = budget.threads.min(keys.len());
+fn answers(
+    history: &History,
+    keys: &[KeyHistory<'_>],
+    threads: usize,
+    judge: &(dyn Fn(&KeyHistory<'_>) -> KeyAnswer + Sync),
+) -> Vec<KeyAnswer> {
+    let threads = threads.min(keys.len());
     if threads <= 1 || history.operations.len() < PARALLEL_FROM {
-        return (keys.iter().map(|key| answer(history, key, budget))).collect();
+        return keys.iter().map(judge).collect();
     }
     // Keys are handed out one by one: some are much larger than others.
     let next = AtomicUsize::new(0);
@@ -282,7 +302,7 @@ fn answers(history: &History, keys: &[KeyHistory<'_>], budget: &Budget<'_>) -> V
             let Some(key) = keys.get(number) else {
                 return done;
             };
-            done.push((number, answer(history, key, budget)));
+            done.push((number, judge(key)));
         }
     };
     let mut all = std::thread::scope(|scope| {
@@ -368,7 +388,7 @@ impl Partition {
 }
 
 /// An instant for comparisons: 0 is before everything, [`NEVER`] after everything.
-const fn tick(time: Nanos) -> u64 {
+pub(super) const fn tick(time: Nanos) -> u64 {
     time.0.saturating_add(1)
 }
 
