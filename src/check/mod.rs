@@ -7,20 +7,39 @@ mod convergence;
 mod durability;
 mod final_state;
 mod lanes;
+#[cfg(test)]
+mod laws;
 pub mod linearizable;
+mod models;
+mod object;
+mod one_order;
 pub mod online;
+mod sessions;
+mod sources;
 mod split_brain;
 mod staleness;
 #[cfg(test)]
 mod testing;
+mod time_behind;
+mod versions_behind;
+mod weak;
+mod zookeeper;
 
 use serde::{Deserialize, Serialize};
 
 pub use convergence::{Convergence, converged};
 pub use durability::{Durability, Lost, lost_writes};
 pub use lanes::evidence_lanes;
+pub use models::{
+    MODELS, ModelEntry, ModelError, Proposal, check_model, model_named, propose_model,
+};
+pub use sessions::{Guarantee, GuaranteeFound, Sessions, session_guarantees};
 pub use split_brain::{SplitBrain, split_brain_writes};
 pub use staleness::{StaleRead, Staleness, stale_reads};
+pub use time_behind::{TimeBehind, time_behind};
+pub use versions_behind::{VersionsBehind, versions_behind};
+pub use weak::{WEAK, WeakCheck, WeakFound};
+pub use zookeeper::{Promise, Reads, Versions, ZooKeeper, zookeeper};
 
 use crate::verdict::Verdict;
 

@@ -17,7 +17,7 @@ mod table;
 mod values;
 
 pub use codec::{CodecError, EVENTS_SCHEMA, HISTORY_SCHEMA, Header, Problem};
-pub use decode::decode;
+pub use decode::{ReadError, decode, decode_from};
 pub use encode::{encode, encode_complete, encode_header, encode_invoke};
 pub use event::{
     Event, EventKind, ExitStatus, FaultAsked, FinalKey, NodeEvent, NodeEventKind, Probe, ProbeOp,

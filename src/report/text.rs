@@ -118,7 +118,10 @@ pub(super) fn operation(history: &History, operation: &Operation) -> String {
         (Action::Write(value), _) => format!("write {key}={}{failed}", show(value)),
         (Action::Cas { from, to }, seen) => {
             let what = format!("cas {key} {}->{}{failed}", show(from), show(to));
-            seen.map_or(what.clone(), |seen| format!("{what}, saw {}", show(seen)))
+            match seen {
+                Some(seen) => format!("{what}, saw {}", show(seen)),
+                None => what,
+            }
         }
         (Action::Do(verb, Value::NIL), None) => format!("{} {key}{failed}", verb.word()),
         (Action::Do(verb, Value::NIL), Some(seen)) => {

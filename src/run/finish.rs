@@ -98,7 +98,10 @@ async fn react(stage: &Stage, request: &Request, alarm: &Alarm, folder: &RunFold
     stage.record(EventKind::BrokeOff {
         reason: format!("{} was violated (`on_violation: {word}`)", alarm.key),
     });
-    stage.tell("stop", &format!("the steps end here (`on_violation: {word}`)"));
+    stage.tell(
+        "stop",
+        &format!("the steps end here (`on_violation: {word}`)"),
+    );
 }
 
 /// Ends the load, reads the final states, ends the nodes.

@@ -113,6 +113,7 @@ fn alarm(violation: &Violation, recent: &VecDeque<Recorded>) -> Alarm {
         )),
         Recorded::Complete(end) if *end.key == *violation.key => {
             let call = Call {
+                process: end.process,
                 action: end.action,
                 outcome: end.outcome,
                 seen: end.seen,

@@ -58,7 +58,10 @@ pub(super) async fn freeze(stage: &Stage, alarm: &Alarm, folder: PathBuf) {
     }
     let (alarm, root) = (alarm.clone(), folder.clone());
     let written = tokio::task::spawn_blocking(move || write(&root, &alarm, &about, &subjects));
-    match written.await.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
+    match written
+        .await
+        .unwrap_or_else(|panic| Err(io::Error::other(panic)))
+    {
         Ok(()) => stage.tell("frozen", &format!("the scene is in {}", folder.display())),
         Err(error) => stage.warn(&format!("the scene cannot be written: {error}")),
     }
@@ -97,12 +100,7 @@ fn write(root: &Path, alarm: &Alarm, about: &str, subjects: &[Subject]) -> io::R
         fs::write(own.join("fds.txt"), descriptors(subject.pid))?;
         fs::write(own.join("last-lines.txt"), last_lines(&subject.folder))?;
         let mut left_out = Vec::new();
-        copy(
-            &subject.folder,
-            &own.join("data"),
-            &mut room,
-            &mut left_out,
-        )?;
+        copy(&subject.folder, &own.join("data"), &mut room, &mut left_out)?;
         if !left_out.is_empty() {
             fs::write(own.join("left-out.txt"), left_out.join("\n") + "\n")?;
         }
@@ -146,7 +144,12 @@ fn last_lines(folder: &Path) -> String {
         let lines: Vec<&str> = all.lines().collect();
         let from = lines.len().saturating_sub(LAST_LINES);
         // Writing to a text cannot fail.
-        let _ = writeln!(text, "{name}, {} of {} lines", lines.len() - from, lines.len());
+        let _ = writeln!(
+            text,
+            "{name}, {} of {} lines",
+            lines.len() - from,
+            lines.len()
+        );
         for line in &lines[from..] {
             let _ = writeln!(text, "  {line}");
         }

@@ -97,8 +97,7 @@ fn told(history: &History, key: &KeyHistory<'_>, clash: &Clash) -> Evidence {
     let is_real = |at: &usize| operations[*at].process != MANY;
     if !evidence.operations.iter().all(is_real) {
         evidence.operations.retain(is_real);
-        evidence.sentence =
-            "what was seen does not fit the long chain of cas before it".to_owned();
+        evidence.sentence = "what was seen does not fit the long chain of cas before it".to_owned();
     }
     evidence
 }

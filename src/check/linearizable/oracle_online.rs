@@ -122,7 +122,11 @@ fn compare(operations: &[Operation], bounds: Bounds, context: &dyn Fn() -> Strin
                 context()
             );
         }
-        None => assert!(!truth || is_given_up, "a violation is missed, {}", context()),
+        None => assert!(
+            !truth || is_given_up,
+            "a violation is missed, {}",
+            context()
+        ),
     }
     is_given_up
 }
@@ -156,8 +160,11 @@ fn online_and_offline_agree_on_larger_histories() {
             values: None,
             has_blind: false,
             // From hardly anything to nearly everything in flight at once.
-            horizon: [operations as u64 / 4, operations as u64, 3 * operations as u64]
-                [random.index(3)],
+            horizon: [
+                operations as u64 / 4,
+                operations as u64,
+                3 * operations as u64,
+            ][random.index(3)],
             longest: [2, 12, 40][random.index(3)],
         };
         let operations = draw(&mut random, shape);

@@ -21,10 +21,10 @@
 //!   hides what it saw: then changing the value may itself be of use).
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use super::ahead::Ahead;
 use super::items::{Item, Items};
+use super::limit::{Limit, What};
 use super::{Budget, KeyHistory, NEVER};
 use crate::history::{Action, FixedMap, FixedSet, Value};
 use crate::model::Register;
@@ -59,24 +59,6 @@ pub(super) struct Stuck {
     pub(super) items: Items,
     /// The one whose return nothing explains, as an index into `items`.
     pub(super) at: usize,
-}
-
-/// Which limit ended the search, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Limit {
-    what: What,
-    /// Returns explained so far.
-    done: usize,
-    /// Returns in all.
-    of: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    Steps(u64),
-    Configurations(usize),
-    Time,
-    Pending,
 }
 
 /// Searches an order of the operations of `key`.
@@ -152,7 +134,7 @@ pub(super) fn sweep(
             Err(what) => {
                 let what = match what {
                     What::Steps(_) => What::Steps(budget.steps),
-                    What::Configurations(_) | What::Time | What::Pending => what,
+                    What::Configurations(_) | What::Time | What::Pending(_) => what,
                 };
                 return Err(Limit { what, done, of });
             }
@@ -225,7 +207,7 @@ impl<'a> Frontier<'a> {
         }
         let slot = (!self.pending).trailing_zeros() as usize;
         if slot == SLOTS {
-            return Err(What::Pending);
+            return Err(What::Pending(SLOTS));
         }
         let bit = 1_u128 << slot;
         self.slots[slot] = Some(number);
@@ -502,22 +484,4 @@ fn bits(mut set: u128) -> impl Iterator<Item = usize> {
             lowest
         })
     })
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.what {
-            What::Steps(steps) => write!(f, "the search gave up after {steps} steps")?,
-            What::Configurations(held) => {
-                write!(f, "the search gave up holding {held} configurations")?;
-            }
-            What::Time => f.write_str("the time for the search was over")?,
-            What::Pending => write!(f, "more than {SLOTS} operations were pending at once")?,
-        }
-        write!(
-            f,
-            ", with {} of {} operations explained",
-            self.done, self.of
-        )
-    }
 }
