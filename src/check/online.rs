@@ -134,7 +134,7 @@ impl Online {
             self.give_up(&completion.key, OUT_OF_ORDER);
             return;
         }
-        let operation = ended(operation, completion);
+        let operation = ended(&operation, completion);
         if says_nothing(&operation) {
             self.kept -= 1;
         } else {
@@ -305,14 +305,14 @@ fn begun(invocation: &Invocation) -> Operation {
     }
 }
 
-fn ended(operation: Operation, completion: &Completion) -> Operation {
+fn ended(operation: &Operation, completion: &Completion) -> Operation {
     Operation {
         completed: completion.time,
         outcome: completion.outcome,
         seen: completion.seen,
         version: completion.version,
         error: completion.error.as_ref().map(|_| 0),
-        ..operation
+        ..operation.clone()
     }
 }
 

@@ -200,7 +200,7 @@ fn steps_know_their_path_and_line() {
     let wait = &plan.steps[1].action.inner()[1];
     assert_eq!(
         (wait.path.as_str(), wait.line),
-        ("steps[1].repeat.steps[1]", 13)
+        ("steps[1].repeat.steps[1]", 14)
     );
 }
 

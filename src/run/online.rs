@@ -56,8 +56,10 @@ pub(super) fn start() -> io::Result<(Tap, Watch)> {
         .spawn(move || check(&received, &tell, &fell_behind))?;
     let mut operations: Option<SyncSender<Recorded>> = Some(operations);
     let tap = move |recorded| {
-        let sent = operations.as_ref().map(|sender| sender.try_send(recorded));
-        if let Some(Err(TrySendError::Full(_))) = sent {
+        let Some(sender) = &operations else {
+            return;
+        };
+        if let Err(TrySendError::Full(_)) = sender.try_send(recorded) {
             lost.store(true, Ordering::Relaxed);
             operations = None;
         }

@@ -80,7 +80,7 @@ pub(in crate::check) fn glance(history: &History, initial: Value, now: Nanos) ->
     }
     let flying = history.operations.iter().filter(|op| is_in_flight(op));
     let mark = flying.map(|operation| tick(operation.invoked)).min();
-    Glance::Legal(rest(&key, &segments, mark.unwrap_or(tick(now))))
+    Glance::Legal(rest(&key, &segments, mark.unwrap_or_else(|| tick(now))))
 }
 
 /// Evidence of a clash, where some operations may be forgotten or stand for many.
