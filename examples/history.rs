@@ -66,7 +66,9 @@ enum Stage {
 #[derive(Debug, Clone, Copy)]
 struct Register {
     value: Value,
-    /// The last value whose overwriting was acknowledged.
+    /// The last value whose update was acknowledged.
+    settled: Option<Value>,
+    /// A value that was settled before another update began that is settled too.
     gone: Option<Value>,
 }
 
@@ -74,9 +76,9 @@ struct Register {
 #[derive(Debug, Clone)]
 struct InFlight {
     operation: Operation,
-    /// The value that it replaced.
-    before: Value,
-    /// A value that was gone for certain when it began.
+    /// What was settled when it began.
+    settled: Option<Value>,
+    /// What was gone for certain when it began.
     gone: Option<Value>,
 }
 
@@ -101,6 +103,7 @@ fn main() -> io::Result<()> {
     let registers = vec![
         Register {
             value: Value::NIL,
+            settled: None,
             gone: None,
         };
         options.keys as usize
@@ -196,10 +199,11 @@ impl<W: Write> Simulation<W> {
             &self.names[key as usize],
             &self.values,
         );
+        let register = self.registers[key as usize];
         self.in_flight[client] = Some(InFlight {
             operation,
-            before: Value::NIL,
-            gone: self.registers[key as usize].gone,
+            settled: register.settled,
+            gone: register.gone,
         });
     }
 
@@ -217,7 +221,6 @@ impl<W: Write> Simulation<W> {
         let in_flight = self.in_flight[client].as_mut().expect("it was invoked");
         let operation = &mut in_flight.operation;
         let register = &mut self.registers[operation.key.0 as usize];
-        in_flight.before = register.value;
         match operation.action {
             Action::Write(to) if happens => register.value = to,
             Action::Cas { from, to } if from == register.value => {
@@ -249,8 +252,12 @@ impl<W: Write> Simulation<W> {
             operation.seen = Some(gone);
             self.is_stale_due = false;
         }
-        if operation.is_acknowledged_update() {
-            self.registers[operation.key.0 as usize].gone = Some(in_flight.before);
+        let register = &mut self.registers[operation.key.0 as usize];
+        if operation.is_acknowledged_update()
+            && let Action::Write(to) | Action::Cas { to, .. } = operation.action
+        {
+            register.gone = in_flight.settled.or(register.gone);
+            register.settled = Some(to);
         }
         if operation.outcome == Outcome::Info {
             self.processes[client] = self.next_process;

@@ -26,7 +26,8 @@ use super::ahead::Ahead;
 use super::items::{Item, Items};
 use super::limit::{Limit, What};
 use super::{Budget, KeyHistory, NEVER};
-use crate::history::{Action, FixedMap, FixedSet, Value};
+use crate::check::object::{Depth, Problem, Slice};
+use crate::history::{Action, FixedMap, FixedSet, Value, Values};
 use crate::model::Register;
 
 /// How many operations can be pending at once: the bits of a configuration.
@@ -37,6 +38,13 @@ const ASK_EVERY: u64 = 4096;
 
 /// How many configurations the searches keep, one after the other.
 const WIDTHS: [usize; 3] = [128, 4096, usize::MAX];
+
+/// How many steps for each operation the first turn of the search in depth may take: it is either
+/// done by then, or lost in an early wrong choice.
+const SLICE: u64 = 64;
+
+/// By how much its turns grow.
+const GROWTH: u64 = 8;
 
 /// Groups larger than this are not searched for dominated configurations: it costs the square.
 const DOMINANCE: usize = 64;
@@ -61,11 +69,25 @@ pub(super) struct Stuck {
     pub(super) at: usize,
 }
 
-/// Searches an order of the operations of `key`.
+/// Searches an order of the operations of `key`: breadth first and depth first in turns, because
+/// each loses on some histories.
 pub(super) fn search(key: &KeyHistory<'_>, budget: &Budget<'_>) -> Found {
     let items = Items::of(key);
+    let register = Register {
+        initial: key.initial,
+    };
+    // Registers hold values as they are, whatever they stand for.
+    let values = Values::default();
+    let problem = Problem::of(&register, &values, key);
+    let mut depth = Depth::new(&problem, budget);
     let mut steps = budget.steps;
+    let mut slice = SLICE * problem.items.len() as u64;
     for width in WIDTHS {
+        // What it shows to have no order is left to the other search, which knows where to look.
+        if depth.run(slice, &mut steps) == Slice::Order {
+            return Found::Order;
+        }
+        slice *= GROWTH;
         match sweep(&items, budget, &mut steps, width) {
             Ok(Sweep { stuck: None, .. }) => return Found::Order,
             Ok(Sweep {

@@ -21,7 +21,7 @@ use crate::model::Model;
 
 /// What a slice of the search found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Slice {
+pub(in crate::check) enum Slice {
     /// An order exists.
     Order,
     /// No order exists; the item whose return nothing explains.
@@ -34,7 +34,7 @@ pub(super) enum Slice {
 
 /// A search that can be continued.
 #[derive(Debug)]
-pub(super) struct Depth<'a, M: Model> {
+pub(in crate::check) struct Depth<'a, M: Model> {
     problem: &'a Problem<'a, M>,
     budget: &'a Budget<'a>,
     list: List,
@@ -84,7 +84,7 @@ struct List {
 }
 
 impl<'a, M: Model> Depth<'a, M> {
-    pub(super) fn new(problem: &'a Problem<'a, M>, budget: &'a Budget<'a>) -> Self {
+    pub(in crate::check) fn new(problem: &'a Problem<'a, M>, budget: &'a Budget<'a>) -> Self {
         let optional = (0..problem.items.len()).filter(|at| problem.items[*at].is_optional());
         let list = List::of(problem);
         Self {
@@ -109,7 +109,7 @@ impl<'a, M: Model> Depth<'a, M> {
     }
 
     /// Goes on for at most so many steps, and takes them from `steps`.
-    pub(super) fn run(&mut self, slice: u64, steps: &mut u64) -> Slice {
+    pub(in crate::check) fn run(&mut self, slice: u64, steps: &mut u64) -> Slice {
         let mut left = slice.min(*steps);
         loop {
             if self.left == 0 {

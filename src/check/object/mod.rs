@@ -19,12 +19,14 @@ mod search;
 mod sets;
 mod shrink;
 
+pub(super) use depth::{Depth, Slice};
 pub(super) use lists::quick as quick_list;
 pub(super) use locks::quick as quick_lock;
 pub(super) use queues::{fifo as quick_fifo, queue as quick_queue};
 pub(super) use sets::quick as quick_set;
 
-use problem::{Item, Problem};
+use problem::Item;
+pub(super) use problem::Problem;
 use search::Found;
 
 use super::Evidence;

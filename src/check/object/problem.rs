@@ -6,7 +6,7 @@ use crate::model::{Call, Model};
 
 /// An operation as the searches see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Item {
+pub(in crate::check) struct Item {
     /// Its index in the history.
     pub(super) index: u32,
     pub(super) call: Call,
@@ -19,11 +19,11 @@ pub(super) struct Item {
 
 /// What is searched for: an order of these items.
 #[derive(Debug, Clone)]
-pub(super) struct Problem<'a, M> {
+pub(in crate::check) struct Problem<'a, M> {
     pub(super) model: &'a M,
     pub(super) values: &'a Values,
     /// In the order of invocation.
-    pub(super) items: Vec<Item>,
+    pub(in crate::check) items: Vec<Item>,
 }
 
 /// An item is invoked or returns.
@@ -49,7 +49,7 @@ impl Item {
 
 impl<'a, M: Model> Problem<'a, M> {
     /// Those operations of a key that say something.
-    pub(super) fn of(model: &'a M, values: &'a Values, key: &KeyHistory<'_>) -> Self {
+    pub(in crate::check) fn of(model: &'a M, values: &'a Values, key: &KeyHistory<'_>) -> Self {
         let mut items: Vec<Item> = Vec::with_capacity(key.indices.len());
         for (index, operation) in key.iter() {
             let call = Call::from(operation);
