@@ -1,14 +1,8 @@
-//! Writes the history of a register that never fails, of any size, to measure checkers with.
-//!
-//! `cargo run --release --example history -- --operations 1000000 --clients 100 > history.jsonl`
-//!
-//! A simulation of clients in virtual time: an operation takes effect at one instant between its
-//! invocation and its completion. The same options give the same history to the byte. With
-//! `--stale` one read returns a value whose overwriting had been acknowledged before it began.
+//! Clients of registers in virtual time, and the history that they leave.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use chaos::clock::Nanos;
 use chaos::history::{
@@ -20,38 +14,38 @@ use chaos::seed::{Seed, Stream};
 use clap::Parser;
 
 /// Writes a history of registers to standard output.
-#[derive(Debug, Parser)]
-struct Options {
+#[derive(Debug, Clone, Parser)]
+pub(crate) struct Options {
     /// How many operations
     #[arg(long, default_value_t = 1_000_000)]
-    operations: u64,
+    pub(crate) operations: u64,
     /// How many registers, chosen uniformly
     #[arg(long, default_value_t = 1)]
-    keys: u32,
+    pub(crate) keys: u32,
     /// How many clients, each with one operation in flight
     #[arg(long, default_value_t = 100)]
-    clients: usize,
+    pub(crate) clients: usize,
     /// Percent of writes
     #[arg(long, default_value_t = 30)]
-    writes: u64,
+    pub(crate) writes: u64,
     /// Percent of CAS; the rest are reads
     #[arg(long, default_value_t = 0)]
-    cas: u64,
+    pub(crate) cas: u64,
     /// A failed CAS does not tell what it saw
     #[arg(long)]
-    hidden: bool,
+    pub(crate) hidden: bool,
     /// Only so many different values are written; 0 = each is written once
     #[arg(long, default_value_t = 0)]
-    values: u64,
+    pub(crate) values: u64,
     /// Of so many thousand operations one has an unknown outcome per unit
     #[arg(long, default_value_t = 0)]
-    info_per_mille: u64,
+    pub(crate) info_per_mille: u64,
     /// After so many percent of the operations one read is stale
     #[arg(long)]
-    stale: Option<u64>,
+    pub(crate) stale: Option<u64>,
     /// What decides everything
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// What a client does next.
@@ -98,28 +92,28 @@ struct Simulation<W: Write> {
     is_stale_due: bool,
 }
 
-fn main() -> io::Result<()> {
-    let options = Options::parse();
-    let registers = vec![
-        Register {
-            value: Value::NIL,
-            settled: None,
-            gone: None,
-        };
-        options.keys as usize
-    ];
+/// Writes the history that those options ask for.
+///
+/// # Errors
+/// The options contradict each other, no read could be made stale, or writing fails.
+pub(crate) fn write_history<W: Write>(options: Options, out: W) -> io::Result<()> {
     if options.stale.is_some() && options.values > 0 {
         return Err(io::Error::other(
             "--stale needs unique values: leave out --values",
         ));
     }
-    let mut simulation = Simulation {
+    let register = Register {
+        value: Value::NIL,
+        settled: None,
+        gone: None,
+    };
+    let simulation = Simulation {
         random: Seed(options.seed).stream("history"),
-        out: BufWriter::with_capacity(1 << 20, io::stdout().lock()),
+        out,
         line: Vec::with_capacity(256),
         names: (0..options.keys).map(|key| format!("k{key}")).collect(),
         values: Values::default(),
-        registers,
+        registers: vec![register; options.keys as usize],
         in_flight: vec![None; options.clients],
         processes: (0..options.clients as u64).collect(),
         next_process: options.clients as u64,
@@ -132,7 +126,7 @@ fn main() -> io::Result<()> {
 }
 
 impl<W: Write> Simulation<W> {
-    fn run(&mut self) -> io::Result<()> {
+    fn run(mut self) -> io::Result<()> {
         encode_header(&mut self.line, &Header::default());
         let mut agenda: BinaryHeap<Reverse<(u64, usize, Stage)>> = (0..self.options.clients)
             .map(|client| Reverse((1 + self.random.below(100_000), client, Stage::Invoke)))
