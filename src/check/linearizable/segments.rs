@@ -30,11 +30,12 @@ pub(super) struct Segment {
     /// When the update was invoked.
     pub(super) invoked: u64,
     /// The earliest return, and of which operation.
-    pub(super) first_return: (u64, u32),
+    pub(super) first_return: Mark,
     /// The latest invocation, and of which operation.
-    pub(super) last_invoke: (u64, u32),
-    /// The earliest return of an operation that saw the value.
-    pub(super) first_seen: (u64, u32),
+    pub(super) last_invoke: Mark,
+    /// An operation that saw the value and returned before the update was invoked; `NONE` if there
+    /// is none.
+    pub(super) too_early: u32,
     /// The outcome of the update is unknown.
     is_info: bool,
     /// The update is a CAS.
@@ -42,6 +43,11 @@ pub(super) struct Segment {
     /// Another update has the same value; then it cannot be told whose value was seen.
     pub(super) is_repeated: bool,
 }
+
+/// A time and the operation that it is of, as small as they can be: there are as many as updates.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, packed(4))]
+pub(super) struct Mark(pub(super) u64, pub(super) u32);
 
 /// All segments of one key, the initial one first.
 #[derive(Debug)]
@@ -84,9 +90,11 @@ impl Segments {
     /// One segment for each update that may have happened.
     fn of_updates(key: &KeyHistory<'_>) -> Self {
         let values = key.iter().filter_map(|(_, operation)| written(operation));
+        let count = values.clone().count() + 1;
         let table = ValueTable::for_values(values.chain([key.initial]));
         let mut segments = Self {
-            all: Vec::with_capacity(key.indices.len() / 2 + 1),
+            // Exactly so many: memory that was never touched before costs more than to count.
+            all: Vec::with_capacity(count),
             table,
         };
         segments.table.insert(key.initial, 0);
@@ -245,9 +253,9 @@ impl Segment {
             child: NONE,
             observer: NONE,
             invoked: 0,
-            first_return: (0, NONE),
-            last_invoke: (0, NONE),
-            first_seen: (NEVER, NONE),
+            first_return: Mark(0, NONE),
+            last_invoke: Mark(0, NONE),
+            too_early: NONE,
             is_info: false,
             is_cas: false,
             is_repeated: false,
@@ -265,8 +273,8 @@ impl Segment {
         Self {
             writer: index,
             invoked,
-            first_return: (returned, index),
-            last_invoke: (invoked, index),
+            first_return: Mark(returned, index),
+            last_invoke: Mark(invoked, index),
             is_info,
             is_cas: matches!(operation.action, Action::Cas { .. }),
             ..Self::initial()
@@ -277,13 +285,13 @@ impl Segment {
         self.observer = index;
         let (invoked, returned) = (tick(operation.invoked), tick(operation.completed));
         if returned < self.first_return.0 {
-            self.first_return = (returned, index);
+            self.first_return = Mark(returned, index);
         }
-        if returned < self.first_seen.0 {
-            self.first_seen = (returned, index);
+        if returned < self.invoked {
+            self.too_early = index;
         }
         if invoked > self.last_invoke.0 {
-            self.last_invoke = (invoked, index);
+            self.last_invoke = Mark(invoked, index);
         }
     }
 

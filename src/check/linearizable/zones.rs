@@ -16,7 +16,7 @@
 
 use std::cell::OnceCell;
 
-use super::segments::{NONE, Segment, Segments, Stop};
+use super::segments::{Mark, NONE, Segment, Segments, Stop};
 use super::{KeyHistory, tick};
 use crate::history::{Action, Outcome, Value};
 
@@ -90,6 +90,7 @@ pub(super) struct Hold {
 
 /// The zone of one chain.
 #[derive(Debug, Clone, Copy)]
+#[repr(C, packed(4))]
 pub(super) struct Zone {
     pub(super) first: u64,
     pub(super) last: u64,
@@ -118,12 +119,18 @@ pub(super) fn judge(key: &KeyHistory<'_>) -> Answer {
 /// forward zones in the order of time.
 pub(super) fn order(key: &KeyHistory<'_>) -> Result<(Segments, Vec<Zone>), Stop> {
     let segments = Segments::group(key)?;
-    let mut zones = Vec::new();
+    let roots = segments.all.iter().filter(|s| s.is_root()).count();
+    // Room for both that never moves: what is not used is not touched.
+    let (mut forward, mut backward) = (Vec::with_capacity(roots), Vec::with_capacity(roots));
     let mut chained = 0;
     for (number, segment) in segments.all.iter().enumerate() {
         if segment.is_root() {
             let (zone, length) = follow(&segments, number as u32).map_err(Stop::Illegal)?;
-            zones.push(zone);
+            if zone.is_forward() {
+                forward.push(zone);
+            } else {
+                backward.push(zone);
+            }
             chained += length;
         }
     }
@@ -131,9 +138,7 @@ pub(super) fn order(key: &KeyHistory<'_>) -> Result<(Segments, Vec<Zone>), Stop>
     if chained < active {
         return Err(Stop::Illegal(cycle(&segments)));
     }
-    let (mut forward, backward): (Vec<Zone>, Vec<Zone>) =
-        zones.into_iter().partition(Zone::is_forward);
-    forward.sort_by_key(|zone| zone.first);
+    forward.sort_unstable_by_key(|zone| (zone.first, zone.root));
     if let Some([one, other]) = (forward.windows(2))
         .map(|pair| [pair[0], pair[1]])
         .find(|[one, other]| other.first < one.last)
@@ -163,10 +168,10 @@ pub(super) fn follow(segments: &Segments, root: u32) -> Result<(Zone, usize), Cl
     let mut at = root;
     while at != NONE {
         let segment = &segments.all[at as usize];
-        if segment.first_seen.0 < segment.invoked {
+        if segment.too_early != NONE {
             return Err(Clash::Future {
                 writer: segment.writer,
-                reader: segment.first_seen.1,
+                reader: segment.too_early,
             });
         }
         if segment.first_return.0 < zone.last {
@@ -182,7 +187,7 @@ pub(super) fn follow(segments: &Segments, root: u32) -> Result<(Zone, usize), Cl
 
 /// The nearest segment before `at` that began something after `at` had returned something.
 fn disorder(segments: &Segments, at: u32) -> Clash {
-    let (returned, early) = segments.all[at as usize].first_return;
+    let Mark(returned, early) = segments.all[at as usize].first_return;
     let mut links = vec![segments.all[at as usize].writer];
     let mut earlier = segments.all[at as usize].parent;
     while earlier != NONE {
