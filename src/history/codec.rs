@@ -115,6 +115,24 @@ pub enum Problem {
     /// An event that is not one of ours.
     #[error("not an event: {0}")]
     NotAnEvent(String),
+    /// A line or form that its format does not know.
+    #[error("found {found}: expected {expected}")]
+    Unexpected {
+        /// What is there.
+        found: String,
+        /// What should be there.
+        expected: &'static str,
+    },
+    /// Something opened is not closed.
+    #[error("the `{opened}` of line {since} is not closed: expected `{expected}`")]
+    Unclosed {
+        /// What opened it.
+        opened: &'static str,
+        /// Where.
+        since: usize,
+        /// What closes it.
+        expected: &'static str,
+    },
     /// More keys, errors or operations than ids can count.
     #[error("too many: one history holds fewer than 2^32 operations")]
     TooMany,

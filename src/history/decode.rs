@@ -160,9 +160,9 @@ pub(super) fn first_line(bytes: &[u8]) -> &[u8] {
     &bytes[..length.unwrap_or(bytes.len())]
 }
 
-/// The operations so far and those in flight.
+/// The operations so far and those in flight; readers of every format feed it lines.
 #[derive(Debug, Default)]
-struct Decoder {
+pub(super) struct Decoder {
     history: History,
     keys: FixedMap<String, KeyId>,
     errors: FixedMap<String, u32>,
@@ -179,7 +179,8 @@ struct InFlight {
 }
 
 impl Decoder {
-    fn take(&mut self, number: usize, line: &Line<'_>) -> Result<(), Problem> {
+    /// Takes line `number`. After an error, [`Self::abandon`] its process before going on.
+    pub(super) fn take(&mut self, number: usize, line: &Line<'_>) -> Result<(), Problem> {
         let process = line.process.ok_or(Problem::Missing {
             field: "process",
             expected: "a non-negative integer",
@@ -276,7 +277,20 @@ impl Decoder {
         Ok(())
     }
 
-    fn finish(mut self) -> History {
+    /// Leaves what the process has in flight as it is: without completion, so nobody knows.
+    pub(super) fn abandon(&mut self, process: u64) {
+        self.in_flight.remove(&process);
+    }
+
+    /// What the process has in flight, with the texts and lists that it may name.
+    pub(super) fn pending(&self, process: u64) -> Option<(Action, &Values)> {
+        let in_flight = self.in_flight.get(&process)?;
+        let operation = self.history.operations.get(in_flight.operation as usize)?;
+        Some((operation.action, &self.history.values))
+    }
+
+    /// The history of all lines taken.
+    pub(super) fn finish(mut self) -> History {
         if self.is_unordered {
             self.history.operations.sort_by_key(|o| o.invoked);
         }

@@ -63,15 +63,16 @@ pub(super) enum Datum<'a> {
     Text(Cow<'a, str>),
 }
 
-const KINDS: &str = "invoke, ok, fail or info";
+pub(super) const KINDS: &str = "invoke, ok, fail or info";
 pub(super) const WORDS: &str =
     "read, write, cas, append, add, enqueue, dequeue, acquire or release";
-const NATURAL: &str = "a non-negative integer";
+pub(super) const NATURAL: &str = "a non-negative integer";
 const DATUM: &str = "an integer, a text or null";
 const ARGUMENT: &str = "an integer, a text, null, or a list of these";
 
 impl Kind {
-    fn of(text: &[u8]) -> Option<Self> {
+    /// The kind of a word in history files.
+    pub(super) fn of(text: &[u8]) -> Option<Self> {
         match text {
             b"invoke" => Some(Self::Invoke),
             b"ok" => Some(Self::Complete(Outcome::Ok)),
@@ -93,7 +94,8 @@ impl Word {
         }
     }
 
-    fn of(text: &[u8]) -> Option<Self> {
+    /// The word of a text in history files.
+    pub(super) fn of(text: &[u8]) -> Option<Self> {
         match text {
             b"read" => Some(Self::Read),
             b"write" => Some(Self::Write),
