@@ -6,6 +6,7 @@
 use std::io::{ErrorKind, Read};
 
 use super::codec::{CodecError, HISTORY_SCHEMA, Header, Problem, header};
+use super::formats::{Sink, Skipped};
 use super::line::{Argument, Datum, Kind, Line, WORDS, Word};
 use super::op::{Action, History, KeyId, Operation, Outcome, Value, Verb};
 use super::table::FixedMap;
@@ -23,8 +24,10 @@ const ONLY_KEY: &str = "register";
 /// # Errors
 /// The first line that is malformed or does not fit the lines before it.
 pub fn decode(bytes: &[u8], name: &str) -> Result<(Header, History), CodecError> {
-    let mut lines = Lines::new(name);
-    lines.take(bytes, true)?;
+    let mut skipped = Skipped::default();
+    let mut sink = Sink::strict(name, &mut skipped);
+    let mut lines = Lines::default();
+    lines.take(bytes, true, &mut sink)?;
     Ok(lines.finish())
 }
 
@@ -38,7 +41,17 @@ pub fn decode_from(
     length: Option<u64>,
     name: &str,
 ) -> Result<(Header, History), ReadError> {
-    let mut lines = Lines::new(name);
+    let mut skipped = Skipped::default();
+    decode_lines(input, length, &mut Sink::strict(name, &mut skipped))
+}
+
+/// The same; malformed lines go into the sink.
+pub(super) fn decode_lines(
+    input: &mut dyn Read,
+    length: Option<u64>,
+    sink: &mut Sink<'_>,
+) -> Result<(Header, History), ReadError> {
+    let mut lines = Lines::default();
     let mut buffer = vec![0; BLOCK];
     let (mut filled, mut read) = (0, 0_u64);
     loop {
@@ -52,7 +65,7 @@ pub fn decode_from(
         };
         filled += more;
         read += more as u64;
-        let used = lines.take(&buffer[..filled], more == 0)?;
+        let used = lines.take(&buffer[..filled], more == 0, sink)?;
         if more == 0 {
             return Ok(lines.finish());
         }
@@ -73,33 +86,38 @@ pub enum ReadError {
     /// The input is no history.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// Nothing tells how it is written.
+    #[error(
+        "cannot see how {name} is written: write --format and one of jsonl, edn, jepsen-log, \
+         porcupine-kv"
+    )]
+    Unknown {
+        /// The input.
+        name: String,
+    },
 }
 
 /// Large enough that reading costs little, small enough to stay in the processor's cache.
 const BLOCK: usize = 256 * 1024;
 
 /// A history file whose lines come in pieces.
-struct Lines<'a> {
-    name: &'a str,
+#[derive(Default)]
+struct Lines {
     decoder: Decoder,
     header: Header,
     /// Lines taken so far.
     count: usize,
 }
 
-impl<'a> Lines<'a> {
-    fn new(name: &'a str) -> Self {
-        Self {
-            name,
-            decoder: Decoder::default(),
-            header: Header::default(),
-            count: 0,
-        }
-    }
-
+impl Lines {
     /// Takes all whole lines; the last one need not have a newline if no more bytes will come.
     /// Returns how many bytes it took.
-    fn take(&mut self, bytes: &[u8], is_all: bool) -> Result<usize, CodecError> {
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        is_all: bool,
+        sink: &mut Sink<'_>,
+    ) -> Result<usize, CodecError> {
         let end = if is_all {
             bytes.len()
         } else {
@@ -109,28 +127,31 @@ impl<'a> Lines<'a> {
         let mut at = 0;
         while at < end {
             self.count += 1;
-            at += self
-                .take_line(&bytes[at..end])
-                .map_err(|problem| problem.at(self.name, self.count))?;
+            at += self.take_line(&bytes[at..end], sink)?;
         }
         Ok(end)
     }
 
     /// Takes the line at the start of `rest`; returns its length with the newline.
-    fn take_line(&mut self, rest: &[u8]) -> Result<usize, Problem> {
-        if self.count == 1
-            && let Some(found) = header(first_line(rest), HISTORY_SCHEMA)?
-        {
-            self.header = found;
-            return Ok(first_line(rest).len() + 1);
+    fn take_line(&mut self, rest: &[u8], sink: &mut Sink<'_>) -> Result<usize, CodecError> {
+        if self.count == 1 {
+            // A file of another kind is no malformed line.
+            let first = header(first_line(rest), HISTORY_SCHEMA);
+            if let Some(found) = first.map_err(|problem| problem.at(sink.name, 1))? {
+                self.header = found;
+                return Ok(first_line(rest).len() + 1);
+            }
         }
         if let Some((line, length)) = Line::scan(rest) {
-            self.decoder.take(self.count, &line)?;
+            sink.feed(&mut self.decoder, self.count, &line)?;
             return Ok(length);
         }
         let text = first_line(rest);
         if !text.trim_ascii().is_empty() {
-            self.decoder.take(self.count, &Line::parse(text)?)?;
+            match Line::parse(text) {
+                Ok(line) => sink.feed(&mut self.decoder, self.count, &line)?,
+                Err(problem) => sink.skip(problem, self.count)?,
+            }
         }
         Ok(text.len() + 1)
     }
@@ -280,13 +301,6 @@ impl Decoder {
     /// Leaves what the process has in flight as it is: without completion, so nobody knows.
     pub(super) fn abandon(&mut self, process: u64) {
         self.in_flight.remove(&process);
-    }
-
-    /// What the process has in flight, with the texts and lists that it may name.
-    pub(super) fn pending(&self, process: u64) -> Option<(Action, &Values)> {
-        let in_flight = self.in_flight.get(&process)?;
-        let operation = self.history.operations.get(in_flight.operation as usize)?;
-        Some((operation.action, &self.history.values))
     }
 
     /// The history of all lines taken.

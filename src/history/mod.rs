@@ -10,6 +10,7 @@ mod decode;
 mod encode;
 mod event;
 mod event_lines;
+pub mod formats;
 mod line;
 mod op;
 mod recorder;
