@@ -3,23 +3,29 @@
 //! *Verdict*: pass, unknown or fail; a check that had nothing to look at is unknown. *Evidence*:
 //! the few operations that prove a violation, and why in a sentence.
 
+mod attempt;
 mod convergence;
 mod durability;
 mod final_state;
 mod lanes;
 pub mod linearizable;
+mod rows;
 mod split_brain;
 mod staleness;
 #[cfg(test)]
 mod testing;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
+pub use attempt::Attempt;
 pub use convergence::{Convergence, converged};
 pub use durability::{Durability, Lost, lost_writes};
 pub use lanes::evidence_lanes;
+pub use rows::{Row, ended, rows};
 pub use split_brain::{SplitBrain, split_brain_writes};
 pub use staleness::{StaleRead, Staleness, stale_reads};
+pub use words::{brief, describe, shorten};
 
 use crate::verdict::Verdict;
 
@@ -61,4 +67,37 @@ pub struct Evidence {
     pub operations: Vec<usize>,
     /// Why no order explains them, in a sentence.
     pub sentence: String,
+    /// How far an order comes, once somebody has looked.
+    pub attempt: Option<Attempt>,
+}
+
+impl Evidence {
+    /// The most operations that are shown of one violation, whatever shows them.
+    pub const SHOWN_MAX: usize = 200;
+
+    /// Evidence on which no order has been attempted yet.
+    #[must_use]
+    pub const fn new(key: String, operations: Vec<usize>, sentence: String) -> Self {
+        Self {
+            key,
+            operations,
+            sentence,
+            attempt: None,
+        }
+    }
+
+    /// The operations to show: of too many the first and the last ones.
+    #[must_use]
+    pub fn shown(&self) -> Vec<usize> {
+        let hidden = self.hidden();
+        let half = Self::SHOWN_MAX / 2;
+        let (first, last) = self.operations.split_at(half.min(self.operations.len()));
+        [first, last.get(hidden..).unwrap_or(&[])].concat()
+    }
+
+    /// How many operations [`Self::shown`] leaves out.
+    #[must_use]
+    pub const fn hidden(&self) -> usize {
+        self.operations.len().saturating_sub(Self::SHOWN_MAX)
+    }
 }

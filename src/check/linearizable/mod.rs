@@ -23,7 +23,7 @@ mod zones;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{CheckResult, Class, Evidence};
+use super::{CheckResult, Class, Evidence, attempt};
 use crate::clock::Nanos;
 use crate::history::{Action, History, Operation, Outcome, Value};
 use crate::model::Register;
@@ -127,6 +127,9 @@ pub fn check(history: &History, register: &Register, budget: &Budget<'_>) -> Lin
                 reason,
             }),
         }
+    }
+    if let Some(evidence) = &mut result.evidence {
+        evidence.attempt = attempt::of_register(history, register, evidence);
     }
     if result.violations > 0 {
         result.verdict = Verdict::Fail;

@@ -1,0 +1,483 @@
+//! The longest order that works: how far the operations of a violation can be explained, and the
+//! first one that cannot follow.
+//!
+//! *Attempt*: a sequence of operations, consistent with real time, each of which ended as the model
+//! says. *Stuck*: the operation that has to come next and does not fit. *Start*: the state before
+//! the first operation; in a part of a longer history it may be any that the part mentions.
+//! Invariant: the search is deterministic and takes about [`STEPS`] steps.
+
+use std::hash::Hash;
+
+use super::Evidence;
+use crate::history::{Action, FixedMap, History, Operation, Outcome, Value, Values};
+use crate::model::{Call, Model, Register};
+
+/// How far the operations of a violation can be explained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The operations that fit one after another, as indices into `History::operations`.
+    pub order: Vec<usize>,
+    /// What the object is: `register`.
+    pub object: &'static str,
+    /// What the object held at the start and after each operation of `order`: one more than those.
+    pub held: Vec<String>,
+    /// The operation that has to come next and does not fit.
+    pub stuck: usize,
+    /// The start was chosen among several so that the order becomes as long as possible.
+    pub is_start_chosen: bool,
+    /// All orders were tried; if not, a longer one may exist.
+    pub is_longest: bool,
+}
+
+/// A state from which an attempt may begin.
+#[derive(Debug, Clone)]
+struct Start<S> {
+    state: S,
+    is_chosen: bool,
+}
+
+/// The attempt on the evidence of a violation on a register.
+pub(super) fn of_register(
+    history: &History,
+    register: &Register,
+    evidence: &Evidence,
+) -> Option<Attempt> {
+    let values = &history.values;
+    let mentioned = mentioned(history, evidence);
+    let other = (0..).map(|n| Value(i64::MAX - n));
+    let other = other.into_iter().find(|value| !mentioned.contains(value))?;
+    let mut starts = vec![Start {
+        state: register.initial,
+        is_chosen: false,
+    }];
+    if is_part(history, evidence) {
+        let assumed = |state, is_chosen| Start { state, is_chosen };
+        starts = vec![assumed(other, false), assumed(register.initial, true)];
+        starts.extend(mentioned.into_iter().map(|value| assumed(value, true)));
+    }
+    let show = |state: &Value| match *state {
+        state if state == other => "another value".to_owned(),
+        state => super::brief(&values.show(state).to_string(), HELD_WIDTH),
+    };
+    let attempt = longest(register, history, &evidence.operations, &starts, &show)?;
+    Some(Attempt {
+        object: "register",
+        ..attempt
+    })
+}
+
+/// The longest order of `operations` from the best of `starts`, the first of those that do equally
+/// well. A start from which everything fits is none: the evidence speaks of another. `show` tells a
+/// state in a word.
+fn longest<M: Model>(
+    model: &M,
+    history: &History,
+    operations: &[usize],
+    starts: &[Start<M::State>],
+    show: &dyn Fn(&M::State) -> String,
+) -> Option<Attempt> {
+    let steps = Steps::of(history, operations)?;
+    let mut best: Option<(Path, &Start<M::State>, Search<'_, M>)> = None;
+    for start in starts {
+        let mut search = Search::new(model, &history.values, &steps, STEPS / starts.len() as u32);
+        let mut path = Path::default();
+        search.extend(&mut path, &start.state);
+        let path = search.best.clone();
+        let is_better = (best.as_ref()).is_none_or(|(other, ..)| path.rank() > other.rank());
+        if is_better && path.certain < steps.certain() {
+            best = Some((path, start, search));
+        }
+    }
+    let (path, start, search) = best?;
+    let mut state = start.state.clone();
+    let mut held = vec![show(&state)];
+    for step in &path.order {
+        state = model.step(&state, &steps.all[*step].call, &history.values)?;
+        held.push(show(&state));
+    }
+    let stuck = steps.next(&path)?;
+    Some(Attempt {
+        object: "object",
+        order: path.order.iter().map(|at| steps.all[*at].index).collect(),
+        held,
+        stuck: steps.all[stuck].index,
+        is_start_chosen: start.is_chosen,
+        is_longest: search.left > 0,
+    })
+}
+
+impl Attempt {
+    /// `the register holds 1`: what the stuck operation would meet.
+    #[must_use]
+    pub fn obstacle(&self) -> String {
+        let held = self.held.last().map_or("?", String::as_str);
+        format!("the {} holds {held}", self.object)
+    }
+
+    /// The attempt in a sentence.
+    #[must_use]
+    pub fn sentence(&self, history: &History) -> String {
+        let tell = |index: &usize| {
+            let operation = history.operations.get(*index);
+            operation.map_or_else(String::new, |operation| {
+                super::describe(operation, &history.values, TOLD_WIDTH)
+            })
+        };
+        let stuck = tell(&self.stuck);
+        let start = match self.held.first() {
+            Some(held) if self.is_start_chosen => {
+                format!(" if the {} held {held} before", self.object)
+            }
+            _ => String::new(),
+        };
+        let obstacle = self.obstacle();
+        let Some((last, before)) = self.order.split_last() else {
+            return format!(
+                "No operation can come first{start}: {stuck} does not fit: {obstacle}."
+            );
+        };
+        let longest = match self.is_longest {
+            true => "Longest order that works",
+            false => "Longest order that was found",
+        };
+        let mut told: Vec<String> = before.iter().map(tell).collect();
+        if told.len() > TOLD {
+            let hidden = told.len() - TOLD;
+            told.splice(TOLD / 2..TOLD / 2 + hidden, [format!("… {hidden} more …")]);
+        }
+        told.push(tell(last));
+        let told = told.join(", ");
+        format!("{longest}{start}: {told}; then {stuck} does not fit: {obstacle}.")
+    }
+}
+
+/// The values that the operations of the evidence name, in their order.
+fn mentioned(history: &History, evidence: &Evidence) -> Vec<Value> {
+    let mut mentioned = Vec::new();
+    for operation in of_evidence(history, evidence) {
+        let named = match operation.action {
+            Action::Read => [None, None],
+            Action::Write(to) | Action::Do(_, to) => [Some(to), None],
+            Action::Cas { from, to } => [Some(from), Some(to)],
+        };
+        for value in named.into_iter().flatten().chain(operation.seen) {
+            if !mentioned.contains(&value) {
+                mentioned.push(value);
+            }
+        }
+    }
+    mentioned
+}
+
+/// Whether other operations may have changed the object before the last of the evidence returned.
+fn is_part(history: &History, evidence: &Evidence) -> bool {
+    let Some(first) = of_evidence(history, evidence).next() else {
+        return false;
+    };
+    let end = of_evidence(history, evidence).map(|op| op.invoked).max();
+    let mut evident = evidence.operations.clone();
+    evident.sort_unstable();
+    (history.operations.iter().enumerate())
+        .take_while(|(_, other)| Some(other.invoked) <= end)
+        .filter(|(_, other)| other.key == first.key && other.outcome != Outcome::Fail)
+        .any(|(at, other)| other.action.is_update() && evident.binary_search(&at).is_err())
+}
+
+fn of_evidence<'a>(
+    history: &'a History,
+    evidence: &'a Evidence,
+) -> impl Iterator<Item = &'a Operation> {
+    (evidence.operations.iter()).filter_map(|index| history.operations.get(*index))
+}
+
+/// One operation as the search sees it.
+#[derive(Debug)]
+struct Step {
+    index: usize,
+    call: Call,
+    /// Nobody knows whether it took effect.
+    is_optional: bool,
+    /// The operations that had returned before it began.
+    after: Set,
+}
+
+/// The operations that say something, in the order of invocation.
+#[derive(Debug)]
+struct Steps {
+    all: Vec<Step>,
+    /// Which of them certainly took effect.
+    certain: Set,
+    /// When they returned.
+    returned: Vec<u64>,
+}
+
+/// Which operations, one bit each.
+type Set = [u64; 4];
+
+const fn has(set: &Set, at: usize) -> bool {
+    set[at / 64] & (1 << (at % 64)) != 0
+}
+
+const fn put(set: &mut Set, at: usize) {
+    set[at / 64] |= 1 << (at % 64);
+}
+
+fn holds(set: &Set, part: &Set) -> bool {
+    set.iter().zip(part).all(|(set, part)| part & !set == 0)
+}
+
+impl Steps {
+    /// `None` if they are too many to be explained to anybody.
+    fn of(history: &History, operations: &[usize]) -> Option<Self> {
+        let mut told: Vec<(usize, &Operation)> = (operations.iter())
+            .filter_map(|index| Some((*index, history.operations.get(*index)?)))
+            .filter(|(_, operation)| says_something(operation))
+            .collect();
+        if told.len() > Set::default().len() * 64 {
+            return None;
+        }
+        told.sort_by_key(|(index, operation)| (operation.invoked, *index));
+        let mut steps = Self {
+            all: Vec::new(),
+            certain: Set::default(),
+            returned: Vec::new(),
+        };
+        for (at, (index, operation)) in told.iter().enumerate() {
+            let is_optional = operation.outcome == Outcome::Info;
+            let mut after = Set::default();
+            for (other, (_, before)) in told.iter().enumerate() {
+                let is_before = before.completed < operation.invoked;
+                if is_before && before.outcome != Outcome::Info {
+                    put(&mut after, other);
+                }
+            }
+            if !is_optional {
+                put(&mut steps.certain, at);
+            }
+            steps.returned.push(operation.completed.0);
+            steps.all.push(Step {
+                index: *index,
+                call: Call::from(*operation),
+                is_optional,
+                after,
+            });
+        }
+        Some(steps)
+    }
+
+    fn certain(&self) -> usize {
+        self.certain
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum()
+    }
+
+    /// Which may come next after those of `done`.
+    fn ready(&self, done: &Set) -> impl Iterator<Item = usize> {
+        let done = *done;
+        let all = self.all.iter().enumerate();
+        all.filter(move |(at, step)| !has(&done, *at) && holds(&done, &step.after))
+            .map(|(at, _)| at)
+    }
+
+    /// The one that has to come next: of those whose turn it is the first to return.
+    fn next(&self, path: &Path) -> Option<usize> {
+        self.ready(&path.done)
+            .filter(|at| !self.all[*at].is_optional)
+            .min_by_key(|at| (self.returned[*at], *at))
+    }
+}
+
+/// Whether an order has to account for it: what failed did not happen, unless it tells what was
+/// there; a read without a value tells nothing.
+fn says_something(operation: &Operation) -> bool {
+    match (operation.action, operation.outcome) {
+        (Action::Read, outcome) => outcome == Outcome::Ok && operation.seen.is_some(),
+        (Action::Cas { .. }, Outcome::Fail) => {
+            operation.seen.is_some() || operation.error.is_none()
+        }
+        (Action::Write(_) | Action::Do(..), Outcome::Fail) => false,
+        _ => true,
+    }
+}
+
+/// An order under construction.
+#[derive(Debug, Clone, Default)]
+struct Path {
+    order: Vec<usize>,
+    done: Set,
+    certain: usize,
+}
+
+impl Path {
+    /// More operations that certainly happened are better; then fewer of the others.
+    fn rank(&self) -> (usize, usize) {
+        (self.certain, usize::MAX - self.order.len())
+    }
+}
+
+/// Goes through the orders, depth first, each set with each state once.
+struct Search<'a, M: Model> {
+    model: &'a M,
+    values: &'a Values,
+    steps: &'a Steps,
+    seen: FixedMap<(Set, M::State), ()>,
+    best: Path,
+    left: u32,
+}
+
+impl<'a, M: Model> Search<'a, M>
+where
+    M::State: Clone + Eq + Hash,
+{
+    fn new(model: &'a M, values: &'a Values, steps: &'a Steps, left: u32) -> Self {
+        Self {
+            model,
+            values,
+            steps,
+            seen: FixedMap::default(),
+            best: Path::default(),
+            left,
+        }
+    }
+
+    fn extend(&mut self, path: &mut Path, state: &M::State) {
+        if path.rank() > self.best.rank() {
+            self.best = path.clone();
+        }
+        self.left = self.left.saturating_sub(1);
+        let is_new = self.seen.insert((path.done, state.clone()), ()).is_none();
+        if self.left == 0 || !is_new || self.best.certain == self.steps.certain() {
+            return;
+        }
+        let mut others = Vec::new();
+        for at in self.steps.ready(&path.done) {
+            let step = &self.steps.all[at];
+            let Some(after) = self.model.step(state, &step.call, self.values) else {
+                continue;
+            };
+            if after != *state {
+                others.push((at, after));
+            } else if !step.is_optional {
+                // It fits and changes nothing: to take it at once is never worse.
+                others = vec![(at, after)];
+                break;
+            }
+        }
+        // What certainly happened is tried first.
+        others.sort_by_key(|(at, _)| (self.steps.all[*at].is_optional, *at));
+        for (at, after) in others {
+            let before = path.clone();
+            path.order.push(at);
+            put(&mut path.done, at);
+            path.certain += usize::from(!self.steps.all[at].is_optional);
+            self.extend(path, &after);
+            *path = before;
+        }
+    }
+}
+
+/// Enough for every order of a dozen concurrent operations, and done in a blink.
+const STEPS: u32 = 200_000;
+
+/// A value in the chart and in the sentence.
+const HELD_WIDTH: usize = 24;
+
+/// An operation in the sentence.
+const TOLD_WIDTH: usize = 40;
+
+/// Of a longer order the sentence tells the beginning and the end.
+const TOLD: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::super::linearizable::{Budget, check};
+    use super::super::testing::ok;
+    use super::*;
+
+    fn attempt(operations: Vec<Operation>) -> (Vec<usize>, usize, String) {
+        let history = History {
+            keys: vec!["k".to_owned()],
+            operations,
+            ..History::default()
+        };
+        let found = check(&history, &Register::default(), &Budget::without_clock(1));
+        let evidence = found.evidence.expect("these have no order");
+        let attempt = evidence.attempt.expect("few operations are explained");
+        assert_eq!(attempt.held.len(), attempt.order.len() + 1);
+        let sentence = attempt.sentence(&history);
+        (attempt.order, attempt.stuck, sentence)
+    }
+
+    fn write(value: i64, from: u64, to: u64) -> Operation {
+        ok(Action::Write(Value(value)), from, to, None)
+    }
+
+    fn read(value: i64, from: u64, to: u64) -> Operation {
+        ok(Action::Read, from, to, Some(Value(value)))
+    }
+
+    fn cas(from: i64, to: i64, begin: u64, end: u64) -> Operation {
+        let (from, to) = (Value(from), Value(to));
+        ok(Action::Cas { from, to }, begin, end, None)
+    }
+
+    #[test]
+    fn the_order_goes_as_far_as_any_and_then_names_what_does_not_fit() {
+        let (order, stuck, sentence) = attempt(vec![
+            write(1, 0, 1),
+            read(1, 2, 3),
+            write(2, 2, 9),
+            read(2, 4, 5),
+            read(1, 6, 7),
+        ]);
+        assert_eq!((order, stuck), (vec![0, 2, 3], 4));
+        insta::assert_snapshot!(sentence, @"Longest order that works: write 1, write 2, read → 2; then read → 1 does not fit: the register holds 2.");
+    }
+
+    #[test]
+    fn what_happened_before_the_evidence_is_chosen_so_that_the_order_is_longest() {
+        // The value 1 was written and replaced long before; the evidence is the chain after it.
+        let (_, stuck, sentence) = attempt(vec![
+            write(1, 0, 1),
+            cas(1, 2, 10, 11),
+            cas(2, 3, 12, 13),
+            read(2, 20, 21),
+        ]);
+        assert_eq!(stuck, 3);
+        insta::assert_snapshot!(sentence, @"Longest order that works if the register held 1 before: cas 1 → 2, cas 2 → 3; then read → 2 does not fit: the register holds 3.");
+    }
+
+    #[test]
+    fn an_operation_of_unknown_outcome_is_used_only_where_it_helps() {
+        let mut helps = cas(1, 2, 2, 3);
+        helps.outcome = Outcome::Info;
+        let mut idle = write(9, 2, 3);
+        idle.outcome = Outcome::Info;
+        let (order, ..) = attempt(vec![
+            write(1, 0, 1),
+            helps,
+            idle,
+            read(2, 5, 6),
+            read(1, 7, 8),
+        ]);
+        assert_eq!(order, [0, 1, 3]);
+    }
+
+    #[test]
+    fn very_many_concurrent_operations_are_given_up_in_bounded_time() {
+        let mut operations: Vec<Operation> = (1..60).map(|at| write(at, at as u64, 99)).collect();
+        operations.push(read(1, 100, 101));
+        operations.push(read(2, 102, 103));
+        let history = History {
+            keys: vec!["k".to_owned()],
+            operations,
+            ..History::default()
+        };
+        let evidence = Evidence::new("k".to_owned(), (0..61).collect(), String::new());
+        let found = of_register(&history, &Register::default(), &evidence);
+        let found = found.expect("sixty operations are not too many");
+        assert_eq!(found.order.len(), 59, "as far as one comes straight on");
+        assert!(!found.is_longest, "not every order was tried");
+    }
+}
