@@ -257,3 +257,80 @@ fn a_plan_whose_fault_finds_no_victim_is_inconclusive_not_passed() {
         "{completed}"
     );
 }
+
+/// A follower that is cut off goes on answering local reads until it notices: stale ones.
+fn stale_reads(folder: &Path, reaction: &str) -> (std::process::Output, Value) {
+    let plan = format!(
+        "version: 1
+name: stale
+seed: 11
+cluster: {{system: zab, nodes: 3, config: {{suspect_floor: 3s, suspect_cap: 4s}}}}
+workload: {{clients: 9, rate: 600/s, keys: {{count: 3}}, mix: {{read: 70%, write: 30%}}, reads: local, pin: spread, timeout: 1s}}
+on_violation: {reaction}
+steps:
+  - wait_for: {{ops: 50, timeout: 60s}}
+  - isolate: {{node: any follower}}
+  - wait_for: {{ops: 1000000, timeout: 10m}}
+expect: [linearizable]
+"
+    );
+    std::fs::write(folder.join("stale.yaml"), plan).unwrap();
+    let output = chaos(&["run", "stale.yaml"], folder).output().unwrap();
+    let summary = json(&folder.join("results/latest/summary.json"));
+    (output, summary)
+}
+
+/// What the check during the run recorded: key and sentence.
+fn violations(run: &Path) -> Vec<(String, String)> {
+    let events = std::fs::read_to_string(run.join("events.jsonl")).unwrap();
+    let events = events
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    events
+        .filter(|event| event["kind"] == "violation")
+        .map(|event| (text(&event["key"]), text(&event["sentence"])))
+        .collect()
+}
+
+#[test]
+fn a_violation_ends_the_steps_at_once_and_the_final_check_agrees() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, summary) = stale_reads(folder.path(), "stop");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("violation  k"), "{stderr}");
+    let run = folder.path().join("results/latest");
+    assert!(!violations(&run).is_empty(), "{stderr}");
+    assert!(!run.join("scene").exists());
+    let checks = summary["checks"].as_array().unwrap();
+    let verdict = |name: &str| {
+        let check = checks.iter().find(|check| check["name"] == name);
+        check.map(|check| check["verdict"].clone())
+    };
+    assert_eq!(verdict("linearizable"), Some("fail".into()), "{checks:?}");
+    assert_eq!(verdict("online check agrees"), Some("pass".into()));
+    assert_eq!(verdict("run completed"), Some("unknown".into()));
+}
+
+#[test]
+fn a_violation_freezes_the_nodes_and_leaves_the_scene() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, _) = stale_reads(folder.path(), "freeze");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let scene = folder.path().join("results/latest/scene");
+    let read = |name: &str| std::fs::read_to_string(scene.join(name)).unwrap();
+    let found = violations(&folder.path().join("results/latest"));
+    assert!(read("violation.txt").contains(&found[0].1), "{found:?}");
+    assert!(read("operations.txt").contains("read"));
+    assert!(read("cluster.txt").contains("in force"), "the isolation");
+    for node in ["n1", "n2", "n3"] {
+        let status = read(&format!("{node}/status"));
+        assert!(status.contains("(stopped)"), "{node} stood still: {status}");
+        assert!(read(&format!("{node}/fds.txt")).contains("socket"));
+        assert!(read(&format!("{node}/last-lines.txt")).contains("boot"));
+        assert!(scene.join(node).join("data/trace.jsonl").is_file());
+    }
+    assert_eq!(processes_of(folder.path()), Vec::<String>::new());
+}

@@ -3,13 +3,14 @@
 //!
 //! *Attempt*: a sequence of operations, consistent with real time, each of which ended as the model
 //! says. *Stuck*: the operation that has to come next and does not fit. *Start*: the state before
-//! the first operation; in a part of a longer history it may be any that the part mentions.
+//! the first operation; in a part of a longer history a register may have held any value that the
+//! part mentions. From a queue, a list or a set the part takes all that belongs to its values, and
+//! what others put there is *left out* of what was found ([`Model::forget`]).
 //! Invariant: the search is deterministic and takes about [`STEPS`] steps.
 
-use std::hash::Hash;
-
 use super::Evidence;
-use crate::history::{Action, FixedMap, History, Operation, Outcome, Value, Values};
+use super::orders::{Path, Search, Steps, Told};
+use crate::history::{Action, FixedSet, History, Operation, Outcome, Value, Values};
 use crate::model::{Call, Model, Register};
 
 /// How far the operations of a violation can be explained.
@@ -17,7 +18,7 @@ use crate::model::{Call, Model, Register};
 pub struct Attempt {
     /// The operations that fit one after another, as indices into `History::operations`.
     pub order: Vec<usize>,
-    /// What the object is: `register`.
+    /// What the object is, and the verb before what it holds: `register holds`.
     pub object: &'static str,
     /// What the object held at the start and after each operation of `order`: one more than those.
     pub held: Vec<String>,
@@ -25,6 +26,8 @@ pub struct Attempt {
     pub stuck: usize,
     /// The start was chosen among several so that the order becomes as long as possible.
     pub is_start_chosen: bool,
+    /// What operations beyond the evidence put there is left out of what the others found.
+    pub is_part: bool,
     /// All orders were tried; if not, a longer one may exist.
     pub is_longest: bool,
 }
@@ -59,27 +62,58 @@ pub(super) fn of_register(
         state if state == other => "another value".to_owned(),
         state => super::brief(&values.show(state).to_string(), HELD_WIDTH),
     };
-    let attempt = longest(register, history, &evidence.operations, &starts, &show)?;
-    Some(Attempt {
-        object: "register",
-        ..attempt
-    })
+    let told = of_evidence(history, evidence).filter(|told| says_something(told.operation));
+    let steps = Steps::of(told.collect())?;
+    longest(register, values, &steps, &starts, &show)
 }
 
-/// The longest order of `operations` from the best of `starts`, the first of those that do equally
+/// The attempt on the evidence of a violation on any other object, which starts empty.
+pub(super) fn of_object<M: Model>(
+    history: &History,
+    model: &M,
+    evidence: &Evidence,
+) -> Option<Attempt> {
+    let mut values = history.values.clone();
+    let tie = |operation: &Operation| model.tie(&Call::from(operation));
+    let mut told: Vec<Told<'_>> = of_evidence(history, evidence)
+        .filter(|told| !model.says_nothing(&told.call))
+        .collect();
+    let key = told.first()?.operation.key;
+    let known: FixedSet<Value> = told.iter().filter_map(|told| tie(told.operation)).collect();
+    let others: FixedSet<Value> = (history.operations.iter())
+        .filter(|other| other.key == key)
+        .filter_map(tie)
+        .filter(|tie| *tie != Value::NIL && !known.contains(tie))
+        .collect();
+    let mut is_part = false;
+    for told in &mut told {
+        let whole = told.call;
+        told.call = model.forget(&whole, &|value| others.contains(&value), &mut values);
+        is_part |= told.call != whole;
+    }
+    let steps = Steps::of(told)?;
+    let start = Start {
+        state: model.init(),
+        is_chosen: false,
+    };
+    let show = |state: &M::State| super::brief(&model.show(state, &values), HELD_WIDTH);
+    let attempt = longest(model, &values, &steps, &[start], &show)?;
+    Some(Attempt { is_part, ..attempt })
+}
+
+/// The longest order of `steps` from the best of `starts`, the first of those that do equally
 /// well. A start from which everything fits is none: the evidence speaks of another. `show` tells a
 /// state in a word.
 fn longest<M: Model>(
     model: &M,
-    history: &History,
-    operations: &[usize],
+    values: &Values,
+    steps: &Steps,
     starts: &[Start<M::State>],
     show: &dyn Fn(&M::State) -> String,
 ) -> Option<Attempt> {
-    let steps = Steps::of(history, operations)?;
     let mut best: Option<(Path, &Start<M::State>, Search<'_, M>)> = None;
     for start in starts {
-        let mut search = Search::new(model, &history.values, &steps, STEPS / starts.len() as u32);
+        let mut search = Search::new(model, values, steps, STEPS / starts.len() as u32);
         let mut path = Path::default();
         search.extend(&mut path, &start.state);
         let path = search.best.clone();
@@ -92,16 +126,17 @@ fn longest<M: Model>(
     let mut state = start.state.clone();
     let mut held = vec![show(&state)];
     for step in &path.order {
-        state = model.step(&state, &steps.all[*step].call, &history.values)?;
+        state = model.step(&state, &steps.all[*step].call, values)?;
         held.push(show(&state));
     }
     let stuck = steps.next(&path)?;
     Some(Attempt {
-        object: "object",
+        object: model.object(),
         order: path.order.iter().map(|at| steps.all[*at].index).collect(),
         held,
         stuck: steps.all[stuck].index,
         is_start_chosen: start.is_chosen,
+        is_part: false,
         is_longest: search.left > 0,
     })
 }
@@ -111,7 +146,7 @@ impl Attempt {
     #[must_use]
     pub fn obstacle(&self) -> String {
         let held = self.held.last().map_or("?", String::as_str);
-        format!("the {} holds {held}", self.object)
+        format!("the {} {held}", self.object)
     }
 
     /// The attempt in a sentence.
@@ -126,14 +161,18 @@ impl Attempt {
         let stuck = tell(&self.stuck);
         let start = match self.held.first() {
             Some(held) if self.is_start_chosen => {
-                format!(" if the {} held {held} before", self.object)
+                format!(" if the register held {held} before")
             }
             _ => String::new(),
         };
         let obstacle = self.obstacle();
+        let part = match self.is_part {
+            true => " What other operations put there is left out.",
+            false => "",
+        };
         let Some((last, before)) = self.order.split_last() else {
             return format!(
-                "No operation can come first{start}: {stuck} does not fit: {obstacle}."
+                "No operation can come first{start}: {stuck} does not fit: {obstacle}.{part}"
             );
         };
         let longest = match self.is_longest {
@@ -147,14 +186,15 @@ impl Attempt {
         }
         told.push(tell(last));
         let told = told.join(", ");
-        format!("{longest}{start}: {told}; then {stuck} does not fit: {obstacle}.")
+        format!("{longest}{start}: {told}; then {stuck} does not fit: {obstacle}.{part}")
     }
 }
 
 /// The values that the operations of the evidence name, in their order.
 fn mentioned(history: &History, evidence: &Evidence) -> Vec<Value> {
     let mut mentioned = Vec::new();
-    for operation in of_evidence(history, evidence) {
+    for told in of_evidence(history, evidence) {
+        let operation = told.operation;
         let named = match operation.action {
             Action::Read => [None, None],
             Action::Write(to) | Action::Do(_, to) => [Some(to), None],
@@ -171,10 +211,11 @@ fn mentioned(history: &History, evidence: &Evidence) -> Vec<Value> {
 
 /// Whether other operations may have changed the object before the last of the evidence returned.
 fn is_part(history: &History, evidence: &Evidence) -> bool {
-    let Some(first) = of_evidence(history, evidence).next() else {
+    let operations = || of_evidence(history, evidence).map(|told| told.operation);
+    let Some(first) = operations().next() else {
         return false;
     };
-    let end = of_evidence(history, evidence).map(|op| op.invoked).max();
+    let end = operations().map(|operation| operation.invoked).max();
     let mut evident = evidence.operations.clone();
     evident.sort_unstable();
     (history.operations.iter().enumerate())
@@ -183,109 +224,15 @@ fn is_part(history: &History, evidence: &Evidence) -> bool {
         .any(|(at, other)| other.action.is_update() && evident.binary_search(&at).is_err())
 }
 
-fn of_evidence<'a>(
-    history: &'a History,
-    evidence: &'a Evidence,
-) -> impl Iterator<Item = &'a Operation> {
-    (evidence.operations.iter()).filter_map(|index| history.operations.get(*index))
-}
-
-/// One operation as the search sees it.
-#[derive(Debug)]
-struct Step {
-    index: usize,
-    call: Call,
-    /// Nobody knows whether it took effect.
-    is_optional: bool,
-    /// The operations that had returned before it began.
-    after: Set,
-}
-
-/// The operations that say something, in the order of invocation.
-#[derive(Debug)]
-struct Steps {
-    all: Vec<Step>,
-    /// Which of them certainly took effect.
-    certain: Set,
-    /// When they returned.
-    returned: Vec<u64>,
-}
-
-/// Which operations, one bit each.
-type Set = [u64; 4];
-
-const fn has(set: &Set, at: usize) -> bool {
-    set[at / 64] & (1 << (at % 64)) != 0
-}
-
-const fn put(set: &mut Set, at: usize) {
-    set[at / 64] |= 1 << (at % 64);
-}
-
-fn holds(set: &Set, part: &Set) -> bool {
-    set.iter().zip(part).all(|(set, part)| part & !set == 0)
-}
-
-impl Steps {
-    /// `None` if they are too many to be explained to anybody.
-    fn of(history: &History, operations: &[usize]) -> Option<Self> {
-        let mut told: Vec<(usize, &Operation)> = (operations.iter())
-            .filter_map(|index| Some((*index, history.operations.get(*index)?)))
-            .filter(|(_, operation)| says_something(operation))
-            .collect();
-        if told.len() > Set::default().len() * 64 {
-            return None;
-        }
-        told.sort_by_key(|(index, operation)| (operation.invoked, *index));
-        let mut steps = Self {
-            all: Vec::new(),
-            certain: Set::default(),
-            returned: Vec::new(),
-        };
-        for (at, (index, operation)) in told.iter().enumerate() {
-            let is_optional = operation.outcome == Outcome::Info;
-            let mut after = Set::default();
-            for (other, (_, before)) in told.iter().enumerate() {
-                let is_before = before.completed < operation.invoked;
-                if is_before && before.outcome != Outcome::Info {
-                    put(&mut after, other);
-                }
-            }
-            if !is_optional {
-                put(&mut steps.certain, at);
-            }
-            steps.returned.push(operation.completed.0);
-            steps.all.push(Step {
-                index: *index,
-                call: Call::from(*operation),
-                is_optional,
-                after,
-            });
-        }
-        Some(steps)
-    }
-
-    fn certain(&self) -> usize {
-        self.certain
-            .iter()
-            .map(|word| word.count_ones() as usize)
-            .sum()
-    }
-
-    /// Which may come next after those of `done`.
-    fn ready(&self, done: &Set) -> impl Iterator<Item = usize> {
-        let done = *done;
-        let all = self.all.iter().enumerate();
-        all.filter(move |(at, step)| !has(&done, *at) && holds(&done, &step.after))
-            .map(|(at, _)| at)
-    }
-
-    /// The one that has to come next: of those whose turn it is the first to return.
-    fn next(&self, path: &Path) -> Option<usize> {
-        self.ready(&path.done)
-            .filter(|at| !self.all[*at].is_optional)
-            .min_by_key(|at| (self.returned[*at], *at))
-    }
+fn of_evidence<'a>(history: &'a History, evidence: &'a Evidence) -> impl Iterator<Item = Told<'a>> {
+    (evidence.operations.iter()).filter_map(|index| {
+        let operation = history.operations.get(*index)?;
+        Some(Told {
+            index: *index,
+            operation,
+            call: Call::from(operation),
+        })
+    })
 }
 
 /// Whether an order has to account for it: what failed did not happen, unless it tells what was
@@ -301,87 +248,11 @@ fn says_something(operation: &Operation) -> bool {
     }
 }
 
-/// An order under construction.
-#[derive(Debug, Clone, Default)]
-struct Path {
-    order: Vec<usize>,
-    done: Set,
-    certain: usize,
-}
-
-impl Path {
-    /// More operations that certainly happened are better; then fewer of the others.
-    fn rank(&self) -> (usize, usize) {
-        (self.certain, usize::MAX - self.order.len())
-    }
-}
-
-/// Goes through the orders, depth first, each set with each state once.
-struct Search<'a, M: Model> {
-    model: &'a M,
-    values: &'a Values,
-    steps: &'a Steps,
-    seen: FixedMap<(Set, M::State), ()>,
-    best: Path,
-    left: u32,
-}
-
-impl<'a, M: Model> Search<'a, M>
-where
-    M::State: Clone + Eq + Hash,
-{
-    fn new(model: &'a M, values: &'a Values, steps: &'a Steps, left: u32) -> Self {
-        Self {
-            model,
-            values,
-            steps,
-            seen: FixedMap::default(),
-            best: Path::default(),
-            left,
-        }
-    }
-
-    fn extend(&mut self, path: &mut Path, state: &M::State) {
-        if path.rank() > self.best.rank() {
-            self.best = path.clone();
-        }
-        self.left = self.left.saturating_sub(1);
-        let is_new = self.seen.insert((path.done, state.clone()), ()).is_none();
-        if self.left == 0 || !is_new || self.best.certain == self.steps.certain() {
-            return;
-        }
-        let mut others = Vec::new();
-        for at in self.steps.ready(&path.done) {
-            let step = &self.steps.all[at];
-            let Some(after) = self.model.step(state, &step.call, self.values) else {
-                continue;
-            };
-            if after != *state {
-                others.push((at, after));
-            } else if !step.is_optional {
-                // It fits and changes nothing: to take it at once is never worse.
-                others = vec![(at, after)];
-                break;
-            }
-        }
-        // What certainly happened is tried first.
-        others.sort_by_key(|(at, _)| (self.steps.all[*at].is_optional, *at));
-        for (at, after) in others {
-            let before = path.clone();
-            path.order.push(at);
-            put(&mut path.done, at);
-            path.certain += usize::from(!self.steps.all[at].is_optional);
-            self.extend(path, &after);
-            *path = before;
-        }
-    }
-}
-
 /// Enough for every order of a dozen concurrent operations, and done in a blink.
 const STEPS: u32 = 200_000;
 
 /// A value in the chart and in the sentence.
-const HELD_WIDTH: usize = 24;
+const HELD_WIDTH: usize = 40;
 
 /// An operation in the sentence.
 const TOLD_WIDTH: usize = 40;

@@ -8,13 +8,26 @@ mod convergence;
 mod durability;
 mod final_state;
 mod lanes;
+#[cfg(test)]
+mod laws;
 pub mod linearizable;
+mod models;
+mod object;
+mod one_order;
+pub mod online;
+mod orders;
 mod rows;
+mod sessions;
+mod sources;
 mod split_brain;
 mod staleness;
 #[cfg(test)]
 mod testing;
+mod time_behind;
+mod versions_behind;
+mod weak;
 mod words;
+mod zookeeper;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,10 +35,18 @@ pub use attempt::Attempt;
 pub use convergence::{Convergence, converged};
 pub use durability::{Durability, Lost, lost_writes};
 pub use lanes::evidence_lanes;
+pub use models::{
+    MODELS, ModelEntry, ModelError, Proposal, check_model, model_named, propose_model,
+};
 pub use rows::{Row, ended, rows};
+pub use sessions::{Guarantee, GuaranteeFound, Sessions, session_guarantees};
 pub use split_brain::{SplitBrain, split_brain_writes};
 pub use staleness::{StaleRead, Staleness, stale_reads};
+pub use time_behind::{TimeBehind, time_behind};
+pub use versions_behind::{VersionsBehind, versions_behind};
+pub use weak::{WEAK, WeakCheck, WeakFound};
 pub use words::{brief, describe, shorten};
+pub use zookeeper::{Promise, Reads, Versions, ZooKeeper, zookeeper};
 
 use crate::verdict::Verdict;
 
@@ -83,6 +104,16 @@ impl Evidence {
             operations,
             sentence,
             attempt: None,
+        }
+    }
+
+    /// Changes every index, as where the operations are those of a longer history.
+    pub fn renumber(&mut self, number: impl Fn(usize) -> usize) {
+        let attempt = self.attempt.iter_mut();
+        let attempt =
+            attempt.flat_map(|attempt| attempt.order.iter_mut().chain([&mut attempt.stuck]));
+        for index in self.operations.iter_mut().chain(attempt) {
+            *index = number(*index);
         }
     }
 

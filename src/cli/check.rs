@@ -1,5 +1,6 @@
 //! `chaos check RUN|FILE…`: judges recorded histories again.
 
+use std::fs::File;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use super::run::{self, Format};
 use crate::check::evidence_lanes;
 use crate::clock::RunClock;
 use crate::exit::Exit;
-use crate::history::decode;
+use crate::history::{History, ReadError, decode_from};
 use crate::results::RunFolder;
 use crate::run::{JudgeError, judge, judge_history};
 use crate::verdict::Verdict;
@@ -90,9 +91,7 @@ pub(super) fn unreadable(error: &JudgeError) -> Failure {
 
 fn check_file(path: &Path, arguments: &CheckArguments, color: Color) -> Result<Exit, Failure> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path)
-        .map_err(|error| Failure::new(Exit::Usage, format!("cannot read {name}: {error}")))?;
-    let (_, history) = decode(&bytes, &name).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let history = read(path, &name)?;
     let clock = RunClock::start();
     let (result, evidence) = judge_history(&history);
     let took = clock.now();
@@ -141,6 +140,19 @@ fn check_file(path: &Path, arguments: &CheckArguments, color: Color) -> Result<E
         }
     }
     Ok(exit)
+}
+
+/// Reads a history file, a block at a time.
+fn read(path: &Path, name: &str) -> Result<History, Failure> {
+    let unreadable =
+        |error: std::io::Error| Failure::new(Exit::Usage, format!("cannot read {name}: {error}"));
+    let mut file = File::open(path).map_err(unreadable)?;
+    let length = file.metadata().ok().filter(std::fs::Metadata::is_file);
+    match decode_from(&mut file, length.map(|file| file.len()), name) {
+        Ok((_, history)) => Ok(history),
+        Err(ReadError::Io(error)) => Err(unreadable(error)),
+        Err(ReadError::Codec(error)) => Err(Failure::of(Exit::Usage, &error)),
+    }
 }
 
 fn paint(word: &str, verdict: Verdict) -> String {

@@ -9,7 +9,7 @@ use clap::Args;
 use super::failure;
 use crate::check::Evidence;
 use crate::history::History;
-use crate::report::{self, Reporter};
+use crate::report;
 use crate::results::{RunFolder, RunRecord};
 
 /// Where pictures go.

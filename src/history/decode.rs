@@ -3,6 +3,8 @@
 //! Pairing is by process: a process has at most one operation in flight. An invocation without
 //! completion is info. Where no line has a `time`, the number of the line is the time.
 
+use std::io::{ErrorKind, Read};
+
 use super::codec::{CodecError, HISTORY_SCHEMA, Header, Problem, header};
 use super::line::{Argument, Datum, Kind, Line, WORDS, Word};
 use super::op::{Action, History, KeyId, Operation, Outcome, Value, Verb};
@@ -21,38 +23,135 @@ const ONLY_KEY: &str = "register";
 /// # Errors
 /// The first line that is malformed or does not fit the lines before it.
 pub fn decode(bytes: &[u8], name: &str) -> Result<(Header, History), CodecError> {
-    let mut decoder = Decoder::default();
-    let mut read_header = Header::default();
-    let mut at = 0;
-    let mut number = 0;
-    while at < bytes.len() {
-        number += 1;
-        let rest = &bytes[at..];
-        let place = |problem: Problem| problem.at(name, number);
-        let first = (number == 1).then(|| first_line(rest));
-        if let Some(found) = first
-            .map(|first| header(first, HISTORY_SCHEMA))
-            .transpose()
-            .map_err(place)?
-            .flatten()
-        {
-            read_header = found;
-            at += first_line(rest).len() + 1;
-            continue;
+    let mut lines = Lines::new(name);
+    lines.take(bytes, true)?;
+    Ok(lines.finish())
+}
+
+/// Reads a whole history file from `input` a block at a time, so that the memory taken is that of
+/// the history and not that of the text. `length` is how many bytes there will be, as far as known.
+///
+/// # Errors
+/// As [`decode`], and what the input answers.
+pub fn decode_from(
+    input: &mut dyn Read,
+    length: Option<u64>,
+    name: &str,
+) -> Result<(Header, History), ReadError> {
+    let mut lines = Lines::new(name);
+    let mut buffer = vec![0; BLOCK];
+    let (mut filled, mut read) = (0, 0_u64);
+    loop {
+        if filled == buffer.len() {
+            // One line that is longer than the buffer.
+            buffer.resize(buffer.len() * 2, 0);
         }
-        if let Some((line, length)) = Line::scan(rest) {
-            decoder.take(number, &line).map_err(place)?;
-            at += length;
-            continue;
+        let more = match input.read(&mut buffer[filled..]) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            more => more?,
+        };
+        filled += more;
+        read += more as u64;
+        let used = lines.take(&buffer[..filled], more == 0)?;
+        if more == 0 {
+            return Ok(lines.finish());
         }
-        let text = first_line(rest);
-        at += text.len() + 1;
-        if !text.trim_ascii().is_empty() {
-            let line = Line::parse(text).map_err(place)?;
-            decoder.take(number, &line).map_err(place)?;
+        buffer.copy_within(used..filled, 0);
+        filled -= used;
+        if let Some(length) = length {
+            lines.reserve(read - filled as u64, length);
         }
     }
-    Ok((read_header, decoder.finish()))
+}
+
+/// Why a history could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The input did not give its bytes.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The input is no history.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+/// Large enough that reading costs little, small enough to stay in the processor's cache.
+const BLOCK: usize = 256 * 1024;
+
+/// A history file whose lines come in pieces.
+struct Lines<'a> {
+    name: &'a str,
+    decoder: Decoder,
+    header: Header,
+    /// Lines taken so far.
+    count: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn new(name: &'a str) -> Self {
+        Self {
+            name,
+            decoder: Decoder::default(),
+            header: Header::default(),
+            count: 0,
+        }
+    }
+
+    /// Takes all whole lines; the last one need not have a newline if no more bytes will come.
+    /// Returns how many bytes it took.
+    fn take(&mut self, bytes: &[u8], is_all: bool) -> Result<usize, CodecError> {
+        let end = if is_all {
+            bytes.len()
+        } else {
+            let newline = bytes.iter().rposition(|byte| *byte == b'\n');
+            newline.map_or(0, |newline| newline + 1)
+        };
+        let mut at = 0;
+        while at < end {
+            self.count += 1;
+            at += self
+                .take_line(&bytes[at..end])
+                .map_err(|problem| problem.at(self.name, self.count))?;
+        }
+        Ok(end)
+    }
+
+    /// Takes the line at the start of `rest`; returns its length with the newline.
+    fn take_line(&mut self, rest: &[u8]) -> Result<usize, Problem> {
+        if self.count == 1
+            && let Some(found) = header(first_line(rest), HISTORY_SCHEMA)?
+        {
+            self.header = found;
+            return Ok(first_line(rest).len() + 1);
+        }
+        if let Some((line, length)) = Line::scan(rest) {
+            self.decoder.take(self.count, &line)?;
+            return Ok(length);
+        }
+        let text = first_line(rest);
+        if !text.trim_ascii().is_empty() {
+            self.decoder.take(self.count, &Line::parse(text)?)?;
+        }
+        Ok(text.len() + 1)
+    }
+
+    /// Makes room for all operations of an input of `length` bytes, judging by the first `read`:
+    /// a vector that grows by doubling needs twice its size for a moment.
+    fn reserve(&mut self, read: u64, length: u64) {
+        let operations = &mut self.decoder.history.operations;
+        let spare = operations.capacity() - operations.len();
+        // A block of lines of the shortest kind holds fewer operations than this.
+        if operations.is_empty() || spare > BLOCK / 32 {
+            return;
+        }
+        let expected = operations.len() as u64 * length / read.max(1);
+        let expected = (expected + expected / 50) as usize;
+        operations.reserve_exact(expected.saturating_sub(operations.len()));
+    }
+
+    fn finish(self) -> (Header, History) {
+        (self.header, self.decoder.finish())
+    }
 }
 
 /// Up to the newline, without it.

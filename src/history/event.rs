@@ -122,6 +122,15 @@ pub enum EventKind {
         /// The registers, in the order of their names.
         keys: Vec<FinalKey>,
     },
+    /// The check that runs meanwhile found operations that no order explains.
+    Violation {
+        /// Of which key.
+        key: String,
+        /// The operations that prove it, for people.
+        operations: Vec<String>,
+        /// Why no order explains them.
+        sentence: String,
+    },
     /// Free text from the plan (`mark`).
     Mark {
         /// The text.

@@ -17,7 +17,7 @@ mod table;
 mod values;
 
 pub use codec::{CodecError, EVENTS_SCHEMA, HISTORY_SCHEMA, Header, Problem};
-pub use decode::decode;
+pub use decode::{ReadError, decode, decode_from};
 pub use encode::{encode, encode_complete, encode_header, encode_invoke};
 pub use event::{
     Event, EventKind, ExitStatus, FaultAsked, FinalKey, NodeEvent, NodeEventKind, Probe, ProbeOp,
@@ -25,6 +25,6 @@ pub use event::{
 };
 pub use event_lines::{decode_events, encode_event, encode_events_header};
 pub use op::{Action, History, KeyId, Operation, Outcome, Value, Verb};
-pub use recorder::{Completion, Invocation, Recorder, Recording};
+pub use recorder::{Completion, Invocation, Recorded, Recorder, Recording, Tap};
 pub use table::{FixedHasher, FixedMap, FixedSet};
 pub use values::{Content, Shown, Values};

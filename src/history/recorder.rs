@@ -55,10 +55,22 @@ pub struct Completion {
     pub error: Option<String>,
 }
 
-enum Item {
+/// What is handed on once it is written: the beginning or the end of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recorded {
+    /// An operation began.
     Invoke(Invocation),
+    /// An operation ended.
     Complete(Completion),
+}
+
+/// Who takes what was recorded. It is called on the recorder's thread and must not wait.
+pub type Tap = Box<dyn FnMut(Recorded) + Send>;
+
+enum Item {
+    Operation(Recorded),
     Event(Event),
+    CloseTap,
 }
 
 /// A handle for those who record; clones write to the same files.
@@ -74,11 +86,17 @@ pub struct Recording {
 }
 
 impl Recorder {
-    /// Begins to write `history` and `events`. Both files are made before this returns.
+    /// Begins to write `history` and `events`. Both files are made before this returns. What was
+    /// written of operations goes to `tap`.
     ///
     /// # Errors
     /// If a file cannot be made.
-    pub fn start(history: &Path, events: &Path, header: &Header) -> io::Result<(Self, Recording)> {
+    pub fn start(
+        history: &Path,
+        events: &Path,
+        header: &Header,
+        tap: Option<Tap>,
+    ) -> io::Result<(Self, Recording)> {
         let mut history = BufWriter::with_capacity(BUFFER, File::create(history)?);
         let mut events = BufWriter::with_capacity(BUFFER, File::create(events)?);
         let mut line = Vec::new();
@@ -96,6 +114,7 @@ impl Recorder {
                     history,
                     events,
                     values,
+                    tap,
                 };
                 files.write_until_closed(&received)
             })?;
@@ -104,17 +123,22 @@ impl Recorder {
 
     /// Writes the beginning of an operation.
     pub fn invoke(&self, invocation: Invocation) {
-        self.send(Item::Invoke(invocation));
+        self.send(Item::Operation(Recorded::Invoke(invocation)));
     }
 
     /// Writes the end of an operation.
     pub fn complete(&self, completion: Completion) {
-        self.send(Item::Complete(completion));
+        self.send(Item::Operation(Recorded::Complete(completion)));
     }
 
     /// Writes an event.
     pub fn event(&self, time: Nanos, kind: EventKind) {
         self.send(Item::Event(Event { time, kind }));
+    }
+
+    /// Drops the tap once all operations recorded so far have gone through it.
+    pub fn close_tap(&self) {
+        self.send(Item::CloseTap);
     }
 
     /// The only reason for a failure is that the writer gave up on a full disk, which
@@ -177,6 +201,7 @@ struct Files {
     events: BufWriter<File>,
     /// Loads write integers only.
     values: Values,
+    tap: Option<Tap>,
 }
 
 impl Files {
@@ -184,31 +209,46 @@ impl Files {
         let mut line = Vec::with_capacity(512);
         loop {
             match items.recv_timeout(FLUSH_EVERY) {
-                Ok(item) => self.write(&item, &mut line)?,
+                Ok(item) => self.take(item, &mut line)?,
                 Err(RecvTimeoutError::Timeout) => self.flush()?,
                 Err(RecvTimeoutError::Disconnected) => return self.flush(),
             }
         }
     }
 
-    fn write(&mut self, item: &Item, line: &mut Vec<u8>) -> io::Result<()> {
+    fn take(&mut self, item: Item, line: &mut Vec<u8>) -> io::Result<()> {
         line.clear();
         match item {
-            Item::Invoke(invocation) => {
-                encode_invoke(line, &invocation.operation(), &invocation.key, &self.values);
-                self.history.write_all(line)
+            Item::Operation(recorded) => {
+                self.write(&recorded, line)?;
+                if let Some(tap) = &mut self.tap {
+                    tap(recorded);
+                }
+                Ok(())
             }
-            Item::Complete(completion) => {
+            Item::Event(event) => {
+                encode_event(line, &event);
+                self.events.write_all(line)
+            }
+            Item::CloseTap => {
+                self.tap = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn write(&mut self, recorded: &Recorded, line: &mut Vec<u8>) -> io::Result<()> {
+        match recorded {
+            Recorded::Invoke(invocation) => {
+                encode_invoke(line, &invocation.operation(), &invocation.key, &self.values);
+            }
+            Recorded::Complete(completion) => {
                 let error = completion.error.as_deref();
                 let operation = completion.operation();
                 encode_complete(line, &operation, &completion.key, &self.values, error);
-                self.history.write_all(line)
-            }
-            Item::Event(event) => {
-                encode_event(line, event);
-                self.events.write_all(line)
             }
         }
+        self.history.write_all(line)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -236,7 +276,7 @@ mod tests {
             seed: Some(7),
             ..Header::default()
         };
-        let (recorder, recording) = Recorder::start(&history, &events, &header).unwrap();
+        let (recorder, recording) = Recorder::start(&history, &events, &header, None).unwrap();
         let key = Arc::<str>::from("k1");
         recorder.invoke(Invocation {
             process: ProcessId(1),

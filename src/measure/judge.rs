@@ -15,8 +15,8 @@ use super::metric::{Aggregate, Class, MetricInfo, Sampling};
 use super::objective::{Assertion, Comparator, Comparison, Subject};
 use super::record::{LatencySummary, Measurements, Metric, Unit};
 
-/// What a checker concluded, by the name of its predicate (`linearizable`, `converged`,
-/// `recovered`) or of its metric (`lost_writes`, `stale_reads`, `split_brain_writes`).
+/// What a checker concluded, by the name of its predicate (`linearizable`, `zookeeper`,
+/// `converged` …) or of its metric (`lost_writes`, `stale_reads`, `stale_versions` …).
 pub type Predicates = BTreeMap<String, Predicate>;
 
 /// The conclusion of one checker.

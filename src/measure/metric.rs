@@ -191,6 +191,11 @@ impl MetricInfo {
         self
     }
 
+    const fn length(mut self) -> Self {
+        self.unit = Unit::Ns;
+        self
+    }
+
     const fn operations(mut self) -> Self {
         self.unit = Unit::Ops;
         self
@@ -318,6 +323,17 @@ pub const METRICS: &[MetricInfo] = &[
         "reads older than a write acknowledged before them",
     ),
     MetricInfo::checked(
+        "stale_versions",
+        "acknowledged updates that the most stale read missed",
+    )
+    .largest(),
+    MetricInfo::checked(
+        "stale_time",
+        "by how much reads must be moved back to be linearizable",
+    )
+    .largest()
+    .length(),
+    MetricInfo::checked(
         "split_brain_writes",
         "writes acknowledged by a deposed leader and lost",
     ),
@@ -393,6 +409,13 @@ mod tests {
             .filter(|m| m.class == Class::Safety)
             .map(|m| m.name)
             .collect();
-        assert_eq!(safety, ["lost_writes", "stale_reads", "split_brain_writes"]);
+        let promises = [
+            "lost_writes",
+            "stale_reads",
+            "stale_versions",
+            "stale_time",
+            "split_brain_writes",
+        ];
+        assert_eq!(safety, promises);
     }
 }

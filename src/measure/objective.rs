@@ -87,6 +87,18 @@ pub const PREDICATES: &[(&str, Class, bool, &str)] = &[
         "one order explains all reads and writes of each key",
     ),
     (
+        "zookeeper",
+        Class::Safety,
+        true,
+        "linearizable updates, and sessions that never go back",
+    ),
+    (
+        "session_guarantees",
+        Class::Safety,
+        true,
+        "each session sees its own writes and never goes back",
+    ),
+    (
         "sequential",
         Class::Safety,
         false,
@@ -360,6 +372,15 @@ fn read_aggregate(metric: &MetricInfo, word: &Token<'_>) -> Result<Aggregate, As
             "latency is judged by p50, p90, p99, p999, max or count",
         ));
     }
+    let is_largest = metric.sampling == Sampling::Checked
+        && metric.default_aggregate == Aggregate::Max
+        && aggregate != Aggregate::Max;
+    if is_largest {
+        return Err(word.refuse(
+            format!("`{}` has no `{}`", metric.name, word.text),
+            "the checker tells the largest only: write `max`, or nothing",
+        ));
+    }
     Ok(aggregate)
 }
 
@@ -543,6 +564,8 @@ mod tests {
             "availability.write >= 99",
             "lost_writes == 0s",
             "lost_writes == 0.5",
+            "stale_versions p99 <= 1",
+            "stale_time <= 3",
             "latency.write mean <= 2ms",
             "outage.write p50 within 10% of baseline",
             "outage.write within ten",

@@ -3,19 +3,39 @@
 //! *Model*: a sequential machine; an operation either fits a state or does not. *Call*: what an
 //! operation asked and what its client learned, without times. Checkers ask whether some order of
 //! the operations fits. Models are pure, and generic code over them is monomorphised.
+//!
+//! *Tie*: what makes operations belong together, such as a value that one puts there and another
+//! finds. Evidence is made small by leaving out all operations of a tie at once.
 
+mod append_list;
+mod counter;
+mod fifo;
+mod kv;
+mod mutex;
+mod queue;
 mod register;
+mod set;
 
 use std::fmt::Debug;
 use std::hash::Hash;
 
+pub use append_list::AppendList;
+pub use counter::Counter;
+pub use fifo::Fifo;
+pub use kv::Kv;
+pub use mutex::Mutex;
+pub use queue::{Bag, Queue};
 pub use register::Register;
+pub use set::Set;
 
-use crate::history::{Action, KeyId, Operation, Outcome, Value, Values};
+use crate::history::{Action, Content, KeyId, Operation, Outcome, Value, Values, Verb};
+use crate::id::ProcessId;
 
 /// An operation without its times: the input of [`Model::step`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Call {
+    /// Who asked.
+    pub process: ProcessId,
     /// What was asked.
     pub action: Action,
     /// How it ended.
@@ -26,7 +46,7 @@ pub struct Call {
 
 /// A sequential machine.
 pub trait Model: Sync {
-    /// All that matters of the past.
+    /// All that matters of the past. Clones should be cheap: the search makes many.
     type State: Clone + Eq + Hash + Debug;
 
     /// The state before any operation.
@@ -36,8 +56,67 @@ pub trait Model: Sync {
     /// did there. `values` knows the texts and lists of the history.
     fn step(&self, state: &Self::State, call: &Call, values: &Values) -> Option<Self::State>;
 
+    /// Whether this object can do that, with such an argument and such a result.
+    fn knows(&self, call: &Call, values: &Values) -> bool;
+
+    /// What it is, and the verb before its state, for people: "register holds".
+    fn object(&self) -> &'static str;
+
+    /// A state for people, to stand behind [`Self::object`].
+    fn show(&self, state: &Self::State, values: &Values) -> String;
+
+    /// What the object could not have done when `call` returned, for people: "the queue could not
+    /// have held 3 in front".
+    fn complaint(&self, call: &Call, values: &Values) -> String;
+
     /// Operations of different partitions do not influence each other: each can be checked alone.
-    fn partition(&self, operation: &Operation) -> KeyId;
+    fn partition(&self, operation: &Operation) -> KeyId {
+        operation.key
+    }
+
+    /// Whether `call` fits every state and leaves it as it is.
+    fn says_nothing(&self, call: &Call) -> bool {
+        let is_blind = call.outcome != Outcome::Ok || call.seen.is_none();
+        call.outcome == Outcome::Fail || (call.action == Action::Read && is_blind)
+    }
+
+    /// Whether `call` leaves every state that it fits as it is.
+    fn observes(&self, call: &Call) -> bool {
+        call.action == Action::Read
+    }
+
+    /// Whether it matters who asked.
+    fn is_personal(&self) -> bool {
+        false
+    }
+
+    /// About how many bytes a state takes.
+    fn bytes(&self, _state: &Self::State) -> usize {
+        size_of::<Self::State>()
+    }
+
+    /// The value that `call` puts there, if whoever comes by afterwards [finds](Self::finds) it
+    /// until it is taken out. Of unknown outcome and found by nobody, it need not have happened.
+    fn puts(&self, _call: &Call) -> Option<Value> {
+        None
+    }
+
+    /// The values that `call` found there.
+    fn finds<'a>(&self, _call: &'a Call, _values: &'a Values) -> &'a [Value] {
+        &[]
+    }
+
+    /// The tie of `call`; `None` if an update cannot be left out. If the operations have an order,
+    /// so have those that are left when all of a tie go and the others
+    /// [forget](Self::forget) it.
+    fn tie(&self, call: &Call) -> Option<Value> {
+        self.puts(call)
+    }
+
+    /// `call` as it would have been without the ties that are gone.
+    fn forget(&self, call: &Call, _is_gone: &dyn Fn(Value) -> bool, _values: &mut Values) -> Call {
+        *call
+    }
 }
 
 impl Call {
@@ -71,6 +150,7 @@ impl Call {
 impl From<&Operation> for Call {
     fn from(operation: &Operation) -> Self {
         Self {
+            process: operation.process,
             action: operation.action,
             outcome: operation.outcome,
             seen: operation.seen,
@@ -78,15 +158,91 @@ impl From<&Operation> for Call {
     }
 }
 
+/// The list of a read without the elements that are gone.
+fn forget_elements(call: &Call, is_gone: &dyn Fn(Value) -> bool, values: &mut Values) -> Call {
+    let (Action::Read, Some(seen)) = (call.action, call.seen) else {
+        return *call;
+    };
+    let elements = values.elements(seen).iter();
+    let kept: Vec<Value> = elements.copied().filter(|value| !is_gone(*value)).collect();
+    let seen = match kept.len() == values.elements(seen).len() {
+        true => seen,
+        false => values.list(&kept),
+    };
+    Call {
+        seen: Some(seen),
+        ..*call
+    }
+}
+
+/// Elements for people: `1 2 3`.
+fn listed(elements: &[Value], values: &Values) -> String {
+    let shown: Vec<String> = (elements.iter().take(LISTED_MAX))
+        .map(|element| values.show(*element).to_string())
+        .collect();
+    let shown = shown.join(" ");
+    match elements.len().saturating_sub(LISTED_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// Of more elements the first ones are shown.
+const LISTED_MAX: usize = 24;
+
+/// Whether `value` is a list or absent.
+fn is_list(value: Value, values: &Values) -> bool {
+    matches!(values.content(value), Content::List(_) | Content::Nil)
+}
+
+/// Whether `call` puts a value into a queue, or takes one out whose result is known.
+fn is_of_queue(call: &Call) -> bool {
+    match call.action {
+        Action::Do(Verb::Enqueue, _) => true,
+        Action::Do(Verb::Dequeue, _) => call.outcome != Outcome::Ok || call.seen.is_some(),
+        Action::Read | Action::Write(_) | Action::Cas { .. } | Action::Do(..) => false,
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    //! Calls for the tests of models.
+
+    use super::*;
+
+    /// An acknowledged call of process 0.
+    pub(super) fn ok(action: Action, seen: Option<Value>) -> Call {
+        Call {
+            process: ProcessId(0),
+            action,
+            outcome: Outcome::Ok,
+            seen,
+        }
+    }
+
+    /// The same with the outcome unknown.
+    pub(super) fn info(action: Action) -> Call {
+        Call {
+            outcome: Outcome::Info,
+            ..ok(action, None)
+        }
+    }
+
+    /// The state after all of these, if they fit.
+    pub(super) fn run<M: Model>(model: &M, calls: &[Call], values: &Values) -> Option<M::State> {
+        (calls.iter()).try_fold(model.init(), |state, call| model.step(&state, call, values))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::Verb;
 
     #[test]
     fn descriptions_read_as_sentences() {
         let describe = |action, outcome, seen: Option<i64>| {
             let call = Call {
+                process: ProcessId(0),
                 action,
                 outcome,
                 seen: seen.map(Value),

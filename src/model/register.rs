@@ -1,7 +1,7 @@
 //! A register with read, write and compare-and-set.
 
 use super::{Call, Model};
-use crate::history::{Action, KeyId, Operation, Outcome, Value, Values};
+use crate::history::{Action, Outcome, Value, Values};
 
 /// One register per key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,17 +53,43 @@ impl Model for Register {
         Self::after(*state, call)
     }
 
-    fn partition(&self, operation: &Operation) -> KeyId {
-        operation.key
+    fn knows(&self, call: &Call, _values: &Values) -> bool {
+        !matches!(call.action, Action::Do(..))
+    }
+
+    fn object(&self) -> &'static str {
+        "register holds"
+    }
+
+    fn show(&self, state: &Self::State, values: &Values) -> String {
+        values.show(*state).to_string()
+    }
+
+    fn complaint(&self, _call: &Call, _values: &Values) -> String {
+        "the register could not have held what it needs".to_owned()
+    }
+
+    fn says_nothing(&self, call: &Call) -> bool {
+        match call.action {
+            Action::Read => call.outcome != Outcome::Ok || call.seen.is_none(),
+            Action::Write(_) | Action::Do(..) => call.outcome == Outcome::Fail,
+            Action::Cas { .. } => false,
+        }
+    }
+
+    fn observes(&self, call: &Call) -> bool {
+        call.action == Action::Read || call.outcome == Outcome::Fail
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::ProcessId;
 
     fn step(state: i64, action: Action, outcome: Outcome, seen: Option<i64>) -> Option<i64> {
         let call = Call {
+            process: ProcessId(0),
             action,
             outcome,
             seen: seen.map(Value),

@@ -95,8 +95,12 @@ shows! {
         with_steps("  - isolate: {node: leader}\n  - wait: 5s\n");
     waiting_for_steady_under_a_fault_is_warned_of:
         with_steps("  - kill: {node: leader, as: victim}\n  - wait_for: {state: steady, timeout: 30s}\n  - start: $victim\n");
+    an_unknown_reaction_to_violations_is_refused_with_the_nearest_one:
+        with_keys("on_violation: freze\n");
+    acting_on_a_violation_that_is_not_expected_is_warned_of:
+        with_keys("on_violation: stop\nexpect: [converged]\n");
     what_is_not_built_yet_is_said_to_be_so:
-        "version: 1\nname: later\nnetwork: packet\non_violation: stop\nabort:\n  - harness_lag p99 > 50ms\n\
+        "version: 1\nname: later\nnetwork: packet\nabort:\n  - harness_lag p99 > 50ms\n\
          cluster: {system: etcd, dir: x, restart: always}\nworkload: {kind: append}\nsteps:\n  - clock: {node: any, bump: 5s}\n  \
          - power_off: {node: leader, lose_unsynced: true, for: 1s}\n  - drop: {between: [n1, n2], loss: 5%, layer: packet, burst: 3, for: 1s}\n  \
          - pause: {node: leader, until: steady}\n  - wait_for: {event: {kind: elected}, timeout: 5s}\n";
@@ -142,6 +146,7 @@ about: "Everything: once"
 cluster: {nodes: 5, config: {tick: 500, bug: none}, restart: on_crash, node_bin: ./old}
 workload: {reads: local, clients: 3, rate: 99.5/s, mix: {read: 100%}, pin: leader, timeout: 1500ms}
 probe: {every: 20ms, ops: [write]}
+on_violation: freeze
 steps:
   - mark: "begin: now"
   - repeat:
@@ -165,7 +170,7 @@ steps:
   - isolate: {node: minority, clients: true}
   - cut: {from: clients, to: all}
   - heal: all
-expect: [recovered, "latency.all p99 <= 1s"]
+expect: [linearizable, recovered, "latency.all p99 <= 1s"]
 "#;
 
 #[test]
@@ -184,6 +189,7 @@ fn the_resolved_plan_is_the_same_plan() {
     assert_eq!(again.to_resolved_yaml(), resolved);
     assert_eq!(again.cluster, plan.cluster);
     assert_eq!(again.workload, plan.workload);
+    assert_eq!(again.on_violation, plan.on_violation);
     assert_eq!(again.probe, plan.probe);
     assert_eq!(again.timeline(), plan.timeline());
 }
@@ -194,7 +200,7 @@ fn steps_know_their_path_and_line() {
     let wait = &plan.steps[1].action.inner()[1];
     assert_eq!(
         (wait.path.as_str(), wait.line),
-        ("steps[1].repeat.steps[1]", 13)
+        ("steps[1].repeat.steps[1]", 14)
     );
 }
 

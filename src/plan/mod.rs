@@ -33,8 +33,10 @@ pub use crate::fault::{DurationSpec, Selector};
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 use crate::clock::Nanos;
-use crate::measure::Assertion;
+use crate::measure::{Assertion, Subject};
 use crate::system::BUG_SETTING;
 
 /// One plan, valid throughout.
@@ -52,12 +54,25 @@ pub struct Plan {
     pub cluster: ClusterSpec,
     /// The load.
     pub workload: WorkloadSpec,
+    /// What happens once the check that runs meanwhile finds a violation.
+    pub on_violation: OnViolation,
     /// The open-loop probes; `None` if the plan has none.
     pub probe: Option<ProbeSpec>,
     /// What happens, in order. Never empty.
     pub steps: Vec<Step>,
     /// What must hold afterwards.
     pub expect: Vec<Expectation>,
+}
+
+impl Plan {
+    /// Whether the check runs during the run: if linearizability is expected (or nothing is, which
+    /// means all that is safe), or if the plan acts on violations.
+    #[must_use]
+    pub fn is_checked_online(&self) -> bool {
+        self.on_violation != OnViolation::Continue
+            || self.expect.is_empty()
+            || self.expect.iter().any(Expectation::is_linearizable)
+    }
 }
 
 /// The system under test.
@@ -82,6 +97,19 @@ impl ClusterSpec {
         let bug = self.config.get(BUG_SETTING)?;
         (bug != "none").then_some(bug.as_str())
     }
+}
+
+/// What happens once the check that runs meanwhile finds a violation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnViolation {
+    /// `continue`: it is reported, and the steps go on.
+    #[default]
+    Continue,
+    /// `stop`: the steps end; faults are healed, final states read, and the run is judged.
+    Stop,
+    /// `freeze`: all nodes are paused and the scene is collected, then as `stop`.
+    Freeze,
 }
 
 /// What to do with a node that ends without being asked to.
@@ -189,4 +217,18 @@ pub struct Expectation {
     pub assertion: Assertion,
     /// Its line in the plan, from 1.
     pub line: usize,
+}
+
+impl Expectation {
+    /// Whether it is the bare predicate `linearizable`.
+    #[must_use]
+    pub fn is_linearizable(&self) -> bool {
+        matches!(
+            self.assertion.subject,
+            Subject::Predicate {
+                name: "linearizable",
+                ..
+            }
+        )
+    }
 }

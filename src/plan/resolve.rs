@@ -6,7 +6,7 @@ use super::read::Reader;
 use super::read_steps::StepReader;
 use super::scope::Scope;
 use super::steps::{Action, Repeat, Rounds, Step};
-use super::{ClusterSpec, Plan, ProbeSpec, WorkloadSpec};
+use super::{ClusterSpec, OnViolation, Plan, ProbeSpec, WorkloadSpec};
 
 /// The keys of a plan, in the order in which they are best written.
 const KEYS: &[&str] = &[
@@ -126,6 +126,9 @@ impl Reader {
         let cluster = self.section(root, "cluster", Self::cluster);
         let cluster = cluster.filter(|_| self.list.len() == mistakes);
         let workload = self.section(root, "workload", Self::workload);
+        let on_violation = self.section(root, "on_violation", |reader, node| {
+            reader.read::<OnViolation>("on_violation", node)
+        });
         let probe: Option<Option<ProbeSpec>> = self.section(root, "probe", Self::probe);
         let expect = root.entry("expect").map(|entry| {
             // Wrong probes are reported already: they count as all that is wanted.
@@ -133,6 +136,7 @@ impl Reader {
             let probe = probe.as_ref().map_or(Some(&all), Option::as_ref);
             self.expectations(text, &entry.value, probe)
         });
+        self.warn_without_linearizable(root, expect.as_deref());
         // Steps are read even with a wrong cluster; its size is then unknown and not held against
         // them.
         let nodes = match &cluster {
@@ -156,6 +160,7 @@ impl Reader {
             seed: seed?,
             cluster: cluster?.unwrap_or_default(),
             workload: workload?.unwrap_or_else(WorkloadSpec::default),
+            on_violation: on_violation?.unwrap_or_default(),
             probe: probe?,
             steps: steps?,
             expect: expect.unwrap_or_default(),
@@ -166,7 +171,6 @@ impl Reader {
     fn top_level(&mut self, entry: &Entry) {
         match entry.key.as_str() {
             "network" => self.only_word(&entry.value, "proxy", &["packet"]),
-            "on_violation" => self.only_word(&entry.value, "continue", &["stop", "freeze"]),
             "abort" => self.report(
                 Diagnostic::error(entry.key_span.clone(), "`abort` is not built yet")
                     .help("put the assertions under `expect`"),

@@ -408,6 +408,26 @@ impl Reader {
         }
     }
 
+    /// A run that stops at a violation which nobody asked about would end inconclusive.
+    pub(super) fn warn_without_linearizable(
+        &mut self,
+        root: &Node,
+        expect: Option<&[Expectation]>,
+    ) {
+        let Some(entry) = root.entry("on_violation") else {
+            return;
+        };
+        let is_acted_on = entry.value.kind != Kind::Text("continue".to_owned());
+        let lacks = expect.is_some_and(|expect| !expect.iter().any(Expectation::is_linearizable));
+        if is_acted_on && lacks {
+            let message = "the plan acts on violations but does not expect `linearizable`";
+            self.report(
+                Diagnostic::warning(entry.value.span.clone(), message)
+                    .help("add `- linearizable` under `expect`, or no check fails"),
+            );
+        }
+    }
+
     /// A top-level word that only has one value for now.
     pub(super) fn only_word(&mut self, node: &Node, built: &str, later: &[&str]) {
         let key = match &node.kind {

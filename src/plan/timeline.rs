@@ -1,7 +1,7 @@
 //! A plan as a person reads it before a run: `--dry-run`.
 
 use super::steps::{Action, Healed, Order, Otherwise, Repeat, Rounds, Step};
-use super::{Awaited, Plan, State, WaitFor};
+use super::{Awaited, OnViolation, Plan, State, WaitFor};
 use crate::fault::{DurationSpec, Rate, Share, Span};
 
 impl Plan {
@@ -17,6 +17,7 @@ impl Plan {
         lines.push(format!("cluster   {}", self.cluster_line()));
         lines.push(format!("workload  {}", self.workload_line()));
         lines.push(format!("probes    {}", self.probe_line()));
+        lines.push(format!("violation {}", self.violation_line()));
         lines.push("steps".to_owned());
         push_steps(&mut lines, &self.steps, 1);
         lines.push("  heal whatever is still in force".to_owned());
@@ -81,6 +82,15 @@ impl Plan {
             workload.keys.pick.word(),
             Span(workload.timeout),
         )
+    }
+
+    fn violation_line(&self) -> &'static str {
+        match self.on_violation {
+            OnViolation::Continue if !self.is_checked_online() => "judged at the end",
+            OnViolation::Continue => "reported at once, the steps go on",
+            OnViolation::Stop => "ends the steps",
+            OnViolation::Freeze => "pauses all nodes, collects the scene, ends the steps",
+        }
     }
 
     fn probe_line(&self) -> String {

@@ -5,7 +5,7 @@
 use super::steps::{
     Action, Awaited, Each, Healed, Order, Otherwise, Repeat, Rounds, State, Step, WaitFor,
 };
-use super::{Pick, Pin, Plan, Reads, RestartPolicy};
+use super::{OnViolation, Pick, Pin, Plan, Reads, RestartPolicy};
 use crate::fault::{Rate, Share, Span};
 
 impl Plan {
@@ -22,6 +22,7 @@ impl Plan {
         }
         self.cluster_lines(&mut lines);
         self.workload_lines(&mut lines);
+        lines.push(format!("on_violation: {}", self.on_violation.word()));
         if let Some(probe) = &self.probe {
             let ops = match (probe.write, probe.read) {
                 (true, false) => "[write]",
@@ -96,6 +97,18 @@ impl Reads {
         match self {
             Self::Linear => "linear",
             Self::Local => "local",
+        }
+    }
+}
+
+impl OnViolation {
+    /// As written in a plan.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::Stop => "stop",
+            Self::Freeze => "freeze",
         }
     }
 }

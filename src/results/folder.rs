@@ -28,6 +28,8 @@ pub mod names {
     pub const EVENTS: &str = "events.jsonl";
     /// Intents of faults, written and synced before each, a stream.
     pub const LEDGER: &str = "ledger.jsonl";
+    /// The scene of a violation, a folder: only with `on_violation: freeze`.
+    pub const SCENE: &str = "scene";
     /// What the harness logged, a stream.
     pub const LOG: &str = "chaos.log";
 }

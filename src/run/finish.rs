@@ -5,11 +5,14 @@ use std::rc::Rc;
 use crate::clock::Nanos;
 use crate::history::EventKind;
 use crate::load::Load;
+use crate::plan::OnViolation;
+use crate::results::{RunFolder, names};
 
 use super::interrupt::First;
+use super::online::{Alarm, alarmed};
 use super::stage::Stage;
 use super::steps::{Break, Conductor};
-use super::{Request, SetupError, setup};
+use super::{Request, SetupError, scene, setup};
 
 /// How the recorded part of a run ended.
 pub(super) struct Ended {
@@ -25,6 +28,7 @@ pub(super) struct Ended {
 pub(super) async fn play(
     stage: &Rc<Stage>,
     request: &Request,
+    folder: &RunFolder,
     mut interrupted: First,
 ) -> Result<Ended, SetupError> {
     let proxy_rtt_p50 = setup::proxy_rtt(stage).await;
@@ -39,10 +43,18 @@ pub(super) async fn play(
         phase: "steps".to_owned(),
     });
     let mut conductor = Conductor::new(stage);
+    let mut alarm = None;
     let broken = tokio::select! {
         done = conductor.execute(&request.plan.steps) => done.err(),
         _ = interrupted.came() => None,
+        found = alarmed(stage) => {
+            alarm = Some(found);
+            None
+        }
     };
+    if let Some(alarm) = alarm {
+        react(stage, request, &alarm, folder).await;
+    }
     if let Some(Break::Censored(reason) | Break::Skipped(reason)) = broken {
         stage.warn(&format!("the plan broke off: {reason}"));
         stage.record(EventKind::BrokeOff { reason });
@@ -73,6 +85,23 @@ pub(super) async fn play(
         signal,
         proxy_rtt_p50,
     })
+}
+
+/// Ends the steps at a violation; with `freeze`, writes down the scene first.
+async fn react(stage: &Stage, request: &Request, alarm: &Alarm, folder: &RunFolder) {
+    let reaction = request.plan.on_violation;
+    stage.hold_load(true);
+    if reaction == OnViolation::Freeze {
+        scene::freeze(stage, alarm, folder.file(names::SCENE)).await;
+    }
+    let word = reaction.word();
+    stage.record(EventKind::BrokeOff {
+        reason: format!("{} was violated (`on_violation: {word}`)", alarm.key),
+    });
+    stage.tell(
+        "stop",
+        &format!("the steps end here (`on_violation: {word}`)"),
+    );
 }
 
 /// Ends the load, reads the final states, ends the nodes.

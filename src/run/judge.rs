@@ -6,7 +6,8 @@ use std::num::NonZeroUsize;
 
 use crate::check::linearizable::{self, Budget, Linearizability};
 use crate::check::{
-    CheckResult, Class, Evidence, converged, lost_writes, split_brain_writes, stale_reads,
+    CheckResult, Class, Evidence, Promise, converged, lost_writes, session_guarantees,
+    split_brain_writes, stale_reads, time_behind, versions_behind, zookeeper,
 };
 use crate::clock::{Nanos, RunClock};
 use crate::exit::Exit;
@@ -51,9 +52,11 @@ pub fn judge(folder: &RunFolder) -> Result<RunRecord, JudgeError> {
     let context = context(&facts.plan);
     let measurements = measure(&history, &events, &context);
     let linear = linearizability(&history);
-    let predicates = predicates(&linear, &history, &events, facts.plan.nodes);
+    let mut predicates = predicates(&linear, &history, &events, facts.plan.nodes);
+    predicates.extend(weaker_predicates(&facts.expect, &history));
     let mut checks = expectations(&facts, &measurements, &predicates)?;
     checks.extend(assumptions(&facts, &history, &events));
+    checks.extend(agreement(&linear, &events));
     checks.extend(torn.iter().map(|name| {
         let reason = format!("the last line of {name} was cut short: the run died while writing");
         check(
@@ -101,6 +104,11 @@ pub(super) fn context(plan: &PlanFacts) -> Context {
 }
 
 fn linearizability(history: &History) -> Linearizability {
+    within_limit(|budget| linearizable::check(history, &Register::default(), budget))
+}
+
+/// Checks on all processors, and gives up after [`CHECK_LIMIT`].
+fn within_limit<T>(check: impl FnOnce(&Budget<'_>) -> T) -> T {
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let clock = RunClock::start();
     let is_over = move || clock.now() > CHECK_LIMIT;
@@ -108,7 +116,7 @@ fn linearizability(history: &History) -> Linearizability {
         is_over: &is_over,
         ..Budget::without_clock(threads)
     };
-    linearizable::check(history, &Register::default(), &budget)
+    check(&budget)
 }
 
 /// What the checkers concluded, for the assertions to use.
@@ -120,21 +128,7 @@ fn predicates(
 ) -> Predicates {
     let mut predicates = BTreeMap::new();
     let mut add = |name: &str, result: CheckResult, count: Option<u64>| {
-        let CheckResult {
-            verdict,
-            measured,
-            reason,
-            ..
-        } = result;
-        predicates.insert(
-            name.to_owned(),
-            Predicate {
-                verdict,
-                measured,
-                reason,
-                count,
-            },
-        );
+        predicates.insert(name.to_owned(), predicate(result, count));
     };
     add("linearizable", linear.result(), None);
     add("converged", converged(events, nodes).result(), None);
@@ -158,6 +152,45 @@ fn predicates(
     );
     add("recovered", recovered(events), None);
     predicates
+}
+
+/// The same for the weaker promises, of which only those are checked that the plan expects.
+fn weaker_predicates(expect: &[String], history: &History) -> Predicates {
+    let is_expected = |name: &str| expect.iter().any(|text| text.trim().starts_with(name));
+    let mut predicates = BTreeMap::new();
+    let mut add = |name: &str, result: CheckResult, count: Option<u64>| {
+        predicates.insert(name.to_owned(), predicate(result, count));
+    };
+    if is_expected("session_guarantees") {
+        let found = session_guarantees(history, Value::NIL);
+        add("session_guarantees", found.result(), None);
+    }
+    if is_expected("zookeeper") {
+        let found = within_limit(|budget| zookeeper(history, Promise::default(), budget));
+        add("zookeeper", found.result(), None);
+    }
+    if is_expected("stale_versions") {
+        let found = versions_behind(history, Value::NIL);
+        add("stale_versions", found.result(), Some(found.max()));
+    }
+    if is_expected("stale_time") {
+        let found = within_limit(|budget| time_behind(history, Value::NIL, budget));
+        let mut result = found.result();
+        if found.unexplained.is_empty() && !found.undecided.is_empty() {
+            result.verdict = Verdict::Unknown;
+        }
+        add("stale_time", result, Some(found.at_least().0));
+    }
+    predicates
+}
+
+fn predicate(result: CheckResult, count: Option<u64>) -> Predicate {
+    Predicate {
+        verdict: result.verdict,
+        measured: result.measured,
+        reason: result.reason,
+        count,
+    }
 }
 
 /// Whether the cluster became steady after the last fault.
@@ -319,6 +352,32 @@ fn load_was_there(history: &History) -> CheckResult {
     check("load", Class::Assumption, done)
 }
 
+/// What the check during the run found, the check at the end must find, too.
+fn agreement(linear: &Linearizability, events: &[Event]) -> Option<CheckResult> {
+    let found: Vec<String> = events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Violation { key, .. } => {
+                Some(format!("{key} at {:.1} s", event.time.as_secs_f64()))
+            }
+            _ => None,
+        })
+        .collect();
+    let first = found.first()?;
+    let done = match linear.verdict {
+        Verdict::Fail => Ok(format!(
+            "violated during the run: {} of {}, first {first}",
+            found.len(),
+            linear.violations
+        )),
+        Verdict::Pass | Verdict::Unknown => {
+            let reason = format!("{first} was violated during the run, but not at the end");
+            Err((Verdict::Unknown, reason + ": a bug of chaos"))
+        }
+    };
+    Some(check("online check agrees", Class::Assumption, done))
+}
+
 fn waits_in_time(events: &[Event]) -> CheckResult {
     let mut reasons = Vec::new();
     let mut skipped = Vec::new();
@@ -431,3 +490,25 @@ const CHECK_LIMIT: Nanos = Nanos::from_secs(60);
 
 /// Fewer successful operations than this prove nothing.
 const LOAD_MIN: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weaker_promises_are_checked_only_where_a_plan_expects_them() {
+        let names = |expect: &[&str]| -> Vec<String> {
+            let expect: Vec<String> = expect.iter().map(|text| (*text).to_owned()).collect();
+            let predicates = weaker_predicates(&expect, &History::default());
+            assert!(predicates.values().all(|p| p.verdict == Verdict::Unknown));
+            predicates.into_keys().collect()
+        };
+        assert_eq!(names(&["linearizable", "lost_writes == 0"]), [""; 0]);
+        let expect = ["zookeeper", " stale_versions<=3", "stale_time <= 2s"];
+        assert_eq!(
+            names(&expect),
+            ["stale_time", "stale_versions", "zookeeper"]
+        );
+        assert_eq!(names(&["session_guarantees"]), ["session_guarantees"]);
+    }
+}

@@ -9,9 +9,11 @@ mod interrupt;
 mod judge;
 mod layout;
 mod observe;
+mod online;
 mod progress;
 mod pump;
 mod registers;
+mod scene;
 mod setup;
 mod stage;
 mod steps;
@@ -115,13 +117,21 @@ async fn play(
     interrupted: interrupt::First,
 ) -> Result<(), RunError> {
     let folder = opened.folder.clone();
-    let recording = opened.recording;
+    let (recording, watch) = (opened.recording, opened.watch);
     let result = setup::stage(request, opened.parts, progress).await;
     let ended = match result {
         Ok((stage, incoming)) => {
             let stage = Rc::new(stage);
             let pump = tokio::task::spawn_local(pump::pump(Rc::clone(&stage), incoming));
-            let played = finish::play(&stage, request, interrupted).await;
+            let reaction = request.plan.on_violation;
+            let watching = watch.map(|watch| {
+                tokio::task::spawn_local(online::follow(Rc::clone(&stage), watch, reaction))
+            });
+            let played = finish::play(&stage, request, &folder, interrupted).await;
+            stage.recorder.close_tap();
+            if let Some(watching) = watching {
+                drop(watching.await);
+            }
             pump.abort();
             // The pump holds the stage, whose recorder must be gone before the files are closed.
             drop(pump.await);

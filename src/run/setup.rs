@@ -6,7 +6,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use crate::clock::{Nanos, RunClock};
 use crate::cluster::{Cluster, ClusterError, NoFreePort, Reaper, Setup};
@@ -24,6 +24,7 @@ use super::environment::{environment, utc_now};
 use super::judge::SAFETY;
 use super::layout::{Layouts, lay_out, spec};
 use super::observe::Traces;
+use super::online::{self, Watch};
 use super::progress::Progress;
 use super::pump::{Incoming, last_words};
 use super::registers::{FIRST_PROCESS, RegisterError};
@@ -87,6 +88,8 @@ pub enum SetupError {
 pub(super) struct Opened {
     pub(super) folder: RunFolder,
     pub(super) recording: Recording,
+    /// The check that runs meanwhile, if it does.
+    pub(super) watch: Option<Watch>,
     pub(super) parts: Parts,
 }
 
@@ -133,11 +136,15 @@ pub(super) fn open(request: &Request) -> Result<Opened, RunError> {
         seed: Some(request.seed),
     };
     let (history, events) = (folder.file(names::HISTORY), folder.file(names::EVENTS));
-    let (recorder, recording) =
-        Recorder::start(&history, &events, &header).map_err(|source| RunError::Harness {
-            what: "open history and events",
-            source,
-        })?;
+    let harness = |what| move |source| RunError::Harness { what, source };
+    let (tap, watch) = if plan.is_checked_online() {
+        let (tap, watch) = online::start().map_err(harness("start the check"))?;
+        (Some(tap), Some(watch))
+    } else {
+        (None, None)
+    };
+    let (recorder, recording) = Recorder::start(&history, &events, &header, tap)
+        .map_err(harness("open history and events"))?;
     recorder.event(
         clock.now(),
         EventKind::Phase {
@@ -152,6 +159,7 @@ pub(super) fn open(request: &Request) -> Result<Opened, RunError> {
     Ok(Opened {
         folder,
         recording,
+        watch,
         parts,
     })
 }
@@ -240,6 +248,7 @@ pub(super) async fn stage(
         load: RefCell::new(None),
         tracker: RefCell::new(Tracker::new(voters)),
         changed: Notify::new(),
+        alarm: watch::Sender::new(None),
         so_far: RefCell::default(),
         progress: Rc::clone(progress),
     };

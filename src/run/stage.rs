@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, Notify};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, Notify, watch};
 
 use crate::clock::{Nanos, RunClock};
 use crate::cluster::{Cluster, ClusterView, Ports};
@@ -21,6 +21,7 @@ use crate::report::{fault_line, mark_line, phase_line, recovery_line, sync_line}
 use crate::seed::Seed;
 use crate::system::{ConnectError, Status, System};
 
+use super::online::Alarm;
 use super::progress::Progress;
 use super::registers::Registers;
 use super::tracker::Tracker;
@@ -52,6 +53,8 @@ pub(super) struct Stage {
     pub(super) tracker: RefCell<Tracker>,
     /// Told whenever the tracker has changed.
     pub(super) changed: Notify,
+    /// The first violation, if the plan acts on violations.
+    pub(super) alarm: watch::Sender<Option<Alarm>>,
     /// What happened so far, without probes and samples, for the lines printed meanwhile.
     pub(super) so_far: RefCell<Vec<Event>>,
     pub(super) progress: Rc<dyn Progress>,

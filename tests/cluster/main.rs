@@ -12,7 +12,7 @@ use chaos::cluster::{ClusterError, Effect, Ending, Journal, Ports, ProcessState}
 use chaos::history::{EventKind, ExitStatus};
 use chaos::id::FaultId;
 use chaos::link::{Endpoint, Framing, LinkId, Path as LinkPath, Rule};
-use rustix::process::{Pid, Signal, pidfd_send_signal};
+use rustix::process::{Pid, Signal, getpgid, getsid, pidfd_send_signal};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -119,6 +119,22 @@ fn the_reaper_ignores_the_signals_of_a_terminal() -> Tested {
     })
 }
 
+/// Linux shares processors between sessions first: in one of its own a node beside a busy harness
+/// waits for its turn so long that others take it for dead.
+#[test]
+fn a_node_stays_in_the_session_of_the_harness_and_out_of_its_process_group() -> Tested {
+    run(async {
+        let stage = Stage::started(&[(N1, "exec sleep 600")]).await?;
+        let node = stage.cluster.pid(N1).ok_or("no pid")?;
+        for pid in [stage.reaper, node] {
+            let pid = Pid::from_raw(i32::try_from(pid)?).ok_or("no pid")?;
+            assert_eq!(getsid(Some(pid))?, getsid(None)?);
+            assert_ne!(getpgid(Some(pid))?, getpgid(None)?);
+        }
+        Ok(())
+    })
+}
+
 #[test]
 fn a_node_starts_with_a_clean_slate() -> Tested {
     run(async {
@@ -140,11 +156,7 @@ fn a_node_starts_with_a_clean_slate() -> Tested {
                 .any(|variable| variable == "NODE=n1")
         );
         let raw = Pid::from_raw(i32::try_from(pid)?).ok_or("pid 0")?;
-        assert_eq!(
-            rustix::process::getpgid(Some(raw))?,
-            raw,
-            "no process group of its own"
-        );
+        assert_eq!(getpgid(Some(raw))?, raw, "no process group of its own");
         let status = std::fs::read_to_string(proc.join("status"))?;
         for field in ["SigBlk:\t", "SigIgn:\t"] {
             let set = status

@@ -47,7 +47,7 @@ pub(super) fn of_clash(history: &History, key: &KeyHistory<'_>, clash: &Clash) -
 }
 
 /// `process 3's read → 5`.
-pub(super) fn narrate(history: &History, index: u32) -> String {
+pub(in crate::check) fn narrate(history: &History, index: u32) -> String {
     let operation = &history.operations[index as usize];
     let what = Call::from(operation).describe(&history.values);
     let what = shorten(&what, NARRATED_WIDTH);
@@ -55,7 +55,7 @@ pub(super) fn narrate(history: &History, index: u32) -> String {
 }
 
 /// An instant on the run's axis, exact to the microsecond.
-pub(super) struct Moment(pub(super) Nanos);
+pub(in crate::check) struct Moment(pub(in crate::check) Nanos);
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,8 +2,9 @@
 //! explain everything that the clients saw?
 //!
 //! A history is linearizable if the part of each key is (Horn & Kroening, "Faster linearizability
-//! checking via P-compositionality", 2015). Each key goes through two layers: `zones` decide in
-//! near-linear time where written values are unique; the bounded `search` takes the rest. What
+//! checking via P-compositionality", 2015). Each key goes through three layers: `zones` decide in
+//! near-linear time where written values are unique; where they repeat, `versions` told by the
+//! store may propose an order; the bounded `search` takes the rest. What
 //! neither decides is *undecided*, with the reason, and never a pass.
 //!
 //! *Initial value*: what a key holds before its first operation. What setup wrote is part of the
@@ -11,13 +12,18 @@
 
 mod ahead;
 mod evidence;
+mod forget;
 mod items;
+mod limit;
 #[cfg(test)]
-mod oracle;
+pub(super) mod oracle;
+#[cfg(test)]
+mod oracle_online;
 mod search;
 mod segments;
 mod shrink;
 mod values;
+mod versions;
 mod zones;
 
 use std::fmt;
@@ -28,6 +34,9 @@ use crate::clock::Nanos;
 use crate::history::{Action, History, Operation, Outcome, Value};
 use crate::model::Register;
 use crate::verdict::Verdict;
+pub(super) use evidence::{Moment, narrate};
+pub(super) use forget::{Glance, Rest, glance, is_in_flight};
+pub(super) use limit::{Limit, What};
 use zones::{Answer, Unsure};
 
 /// How much the check may spend.
@@ -70,22 +79,22 @@ pub struct Undecided {
 }
 
 /// Later than every instant: an operation of unknown outcome may take effect at any time.
-const NEVER: u64 = u64::MAX;
+pub(super) const NEVER: u64 = u64::MAX;
 
 /// Histories below this many operations are not worth a thread.
 const PARALLEL_FROM: usize = 20_000;
 
 /// The operations of one key.
 #[derive(Debug, Clone, Copy)]
-struct KeyHistory<'a> {
-    operations: &'a [Operation],
+pub(super) struct KeyHistory<'a> {
+    pub(super) operations: &'a [Operation],
     /// Those of the key, in the order of invocation.
-    indices: &'a [u32],
+    pub(super) indices: &'a [u32],
     initial: Value,
 }
 
 /// What is known about one key.
-enum KeyAnswer {
+pub(super) enum KeyAnswer {
     Ok,
     Illegal(Evidence),
     Undecided(String),
@@ -98,15 +107,31 @@ enum KeyAnswer {
 /// nobody looked at the value.
 #[must_use]
 pub fn check(history: &History, register: &Register, budget: &Budget<'_>) -> Linearizability {
+    let mut found = judge_keys(history, register.initial, budget.threads, &|key| {
+        answer(history, key, budget)
+    });
+    if let Some(evidence) = &mut found.evidence {
+        evidence.attempt = attempt::of_register(history, register, evidence);
+    }
+    found
+}
+
+/// Judges every key by `judge`, on so many threads, and concludes.
+pub(super) fn judge_keys(
+    history: &History,
+    initial: Value,
+    threads: usize,
+    judge: &(dyn Fn(&KeyHistory<'_>) -> KeyAnswer + Sync),
+) -> Linearizability {
     let partition = Partition::of(history);
     let keys: Vec<KeyHistory<'_>> = (0..history.keys.len())
         .map(|key| KeyHistory {
             operations: &history.operations,
             indices: partition.indices(key),
-            initial: register.initial,
+            initial,
         })
         .collect();
-    let answers = answers(history, &keys, budget);
+    let answers = answers(history, &keys, threads, judge);
     let mut result = Linearizability {
         verdict: Verdict::Pass,
         keys: keys.iter().filter(|key| !key.indices.is_empty()).count(),
@@ -128,15 +153,54 @@ pub fn check(history: &History, register: &Register, budget: &Budget<'_>) -> Lin
             }),
         }
     }
-    if let Some(evidence) = &mut result.evidence {
-        evidence.attempt = attempt::of_register(history, register, evidence);
-    }
     if result.violations > 0 {
         result.verdict = Verdict::Fail;
     } else if !result.undecided.is_empty() || !history.operations.iter().any(is_telling) {
         result.verdict = Verdict::Unknown;
     }
     result
+}
+
+/// Whether a history whose operations are all of one key is linearizable; `None` = undecided.
+pub(super) fn decide(history: &History, initial: Value, budget: &Budget<'_>) -> Option<bool> {
+    let indices = said(history);
+    let key = KeyHistory {
+        operations: &history.operations,
+        indices: &indices,
+        initial,
+    };
+    match zones::judge(&key) {
+        Answer::Ok => Some(true),
+        Answer::Illegal(_) => Some(false),
+        Answer::Undecided(_) if versions::explain(&key) => Some(true),
+        Answer::Undecided(_) => match search::search(&key, budget) {
+            search::Found::Order => Some(true),
+            search::Found::Stuck(_) => Some(false),
+            search::Found::GaveUp(_) => None,
+        },
+    }
+}
+
+/// Why it is not, if it is not.
+pub(super) fn prove(history: &History, initial: Value, budget: &Budget<'_>) -> Option<Evidence> {
+    let indices = said(history);
+    let key = KeyHistory {
+        operations: &history.operations,
+        indices: &indices,
+        initial,
+    };
+    match answer(history, &key, budget) {
+        KeyAnswer::Illegal(evidence) => Some(evidence),
+        KeyAnswer::Ok | KeyAnswer::Undecided(_) => None,
+    }
+}
+
+/// The operations that were tried.
+fn said(history: &History) -> Vec<u32> {
+    let all = (0..).zip(&history.operations);
+    all.filter(|(_, operation)| !is_untried(operation))
+        .map(|(index, _)| index)
+        .collect()
 }
 
 impl Linearizability {
@@ -204,7 +268,7 @@ impl fmt::Debug for Budget<'_> {
 
 impl<'a> KeyHistory<'a> {
     /// The operations with their indices in the history, in the order of invocation.
-    fn iter(&self) -> impl Iterator<Item = (u32, &'a Operation)> + Clone + use<'a> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &'a Operation)> + Clone + use<'a> {
         let operations = self.operations;
         let indices = self.indices.iter();
         indices.map(move |index| (*index, &operations[*index as usize]))
@@ -227,10 +291,15 @@ fn is_untried(operation: &Operation) -> bool {
 }
 
 /// The answer of every key, in the order of keys.
-fn answers(history: &History, keys: &[KeyHistory<'_>], budget: &Budget<'_>) -> Vec<KeyAnswer> {
-    let threads = budget.threads.min(keys.len());
+fn answers(
+    history: &History,
+    keys: &[KeyHistory<'_>],
+    threads: usize,
+    judge: &(dyn Fn(&KeyHistory<'_>) -> KeyAnswer + Sync),
+) -> Vec<KeyAnswer> {
+    let threads = threads.min(keys.len());
     if threads <= 1 || history.operations.len() < PARALLEL_FROM {
-        return (keys.iter().map(|key| answer(history, key, budget))).collect();
+        return keys.iter().map(judge).collect();
     }
     // Keys are handed out one by one: some are much larger than others.
     let next = AtomicUsize::new(0);
@@ -241,7 +310,7 @@ fn answers(history: &History, keys: &[KeyHistory<'_>], budget: &Budget<'_>) -> V
             let Some(key) = keys.get(number) else {
                 return done;
             };
-            done.push((number, answer(history, key, budget)));
+            done.push((number, judge(key)));
         }
     };
     let mut all = std::thread::scope(|scope| {
@@ -259,11 +328,13 @@ fn answers(history: &History, keys: &[KeyHistory<'_>], budget: &Budget<'_>) -> V
     all.into_iter().map(|(_, answer)| answer).collect()
 }
 
-/// Zones first, then the search.
+/// Zones first, then the search. Versions come between: they need a sort where zones need none, and
+/// can only say yes.
 fn answer(history: &History, key: &KeyHistory<'_>, budget: &Budget<'_>) -> KeyAnswer {
     match zones::judge(key) {
         Answer::Ok => KeyAnswer::Ok,
         Answer::Illegal(clash) => KeyAnswer::Illegal(evidence::of_clash(history, key, &clash)),
+        Answer::Undecided(_) if versions::explain(key) => KeyAnswer::Ok,
         Answer::Undecided(unsure) => match search::search(key, budget) {
             search::Found::Order => KeyAnswer::Ok,
             search::Found::Stuck(stuck) => {
@@ -325,7 +396,7 @@ impl Partition {
 }
 
 /// An instant for comparisons: 0 is before everything, [`NEVER`] after everything.
-const fn tick(time: Nanos) -> u64 {
+pub(super) const fn tick(time: Nanos) -> u64 {
     time.0.saturating_add(1)
 }
 

@@ -21,21 +21,21 @@ const CASES: u64 = 200_000;
 
 /// What kind of history is drawn.
 #[derive(Debug, Clone, Copy)]
-struct Shape {
-    operations: usize,
+pub(in crate::check) struct Shape {
+    pub(in crate::check) operations: usize,
     /// Values are drawn from so few, instead of being unique.
-    values: Option<u64>,
+    pub(in crate::check) values: Option<u64>,
     /// Failed CASes may hide what they saw.
-    has_blind: bool,
+    pub(in crate::check) has_blind: bool,
     /// Times are drawn below this: small = many equal ones.
-    horizon: u64,
+    pub(in crate::check) horizon: u64,
     /// Operations last at most this long.
-    longest: u64,
+    pub(in crate::check) longest: u64,
 }
 
 /// An operation as brute force sees it.
 #[derive(Debug, Clone, Copy)]
-struct Step {
+pub(in crate::check) struct Step {
     call: Call,
     invoked: u64,
     returned: u64,
@@ -43,7 +43,7 @@ struct Step {
 }
 
 /// Whether some order of `steps` from the value `initial` exists.
-fn has_order(steps: &[Step], initial: Value) -> bool {
+pub(in crate::check) fn has_order(steps: &[Step], initial: Value) -> bool {
     fn place(steps: &[Step], left: u32, value: Value, seen: &mut FixedSet<(u32, Value)>) -> bool {
         let rest = || (0..steps.len()).filter(|at| left & (1 << at) != 0);
         if rest().all(|at| steps[at].is_optional) {
@@ -71,7 +71,7 @@ fn has_order(steps: &[Step], initial: Value) -> bool {
     )
 }
 
-fn steps(operations: &[Operation]) -> Vec<Step> {
+pub(in crate::check) fn steps(operations: &[Operation]) -> Vec<Step> {
     operations
         .iter()
         .map(|operation| {
@@ -91,7 +91,17 @@ fn steps(operations: &[Operation]) -> Vec<Step> {
 }
 
 /// A history that a register could have had, and often one detail changed afterwards.
-fn draw(random: &mut Stream, shape: Shape) -> Vec<Operation> {
+pub(in crate::check) fn draw(random: &mut Stream, shape: Shape) -> Vec<Operation> {
+    let (mut operations, _) = draw_versioned(random, shape);
+    operations.iter_mut().for_each(|o| o.version = None);
+    operations
+}
+
+/// The same with the versions that a store would tell, and whether nothing was changed afterwards.
+pub(in crate::check) fn draw_versioned(
+    random: &mut Stream,
+    shape: Shape,
+) -> (Vec<Operation>, bool) {
     let mut operations: Vec<(u64, Operation)> = (0..shape.operations)
         .map(|number| {
             let from = random.below(shape.horizon);
@@ -133,16 +143,22 @@ fn draw(random: &mut Stream, shape: Shape) -> Vec<Operation> {
     operations.sort_by_key(|(effect, _)| *effect);
     let mut past = vec![Value::NIL];
     let mut value = Value::NIL;
+    let mut version = 0;
     for (_, operation) in &mut operations {
+        let before = value;
         value = happen(random, shape, operation, value, &past);
+        version += i64::from(value != before || operation.is_acknowledged_update());
+        let is_told = operation.outcome == Outcome::Ok || operation.seen.is_some();
+        operation.version = is_told.then_some(version);
         past.push(value);
     }
     let mut operations: Vec<Operation> = operations.into_iter().map(|(_, o)| o).collect();
-    if random.below(3) > 0 {
+    let is_spoiled = random.below(3) > 0;
+    if is_spoiled {
         spoil(random, &mut operations, &past);
     }
     operations.sort_by_key(|o| o.invoked);
-    operations
+    (operations, !is_spoiled)
 }
 
 /// Lets an operation take effect on `value`; returns the value after it.
@@ -219,14 +235,14 @@ fn spoil(random: &mut Stream, operations: &mut [Operation], past: &[Value]) {
     }
 }
 
-fn cases() -> u64 {
+pub(in crate::check) fn cases() -> u64 {
     let asked = std::env::var("CHAOS_CHECK_CASES").ok();
     asked.map_or(CASES, |text| {
         text.parse().expect("CHAOS_CHECK_CASES is a number")
     })
 }
 
-fn shape(random: &mut Stream) -> Shape {
+pub(in crate::check) fn shape(random: &mut Stream) -> Shape {
     let horizon = [3, 8, 30][random.index(3)];
     Shape {
         operations: 1 + random.index(8),

@@ -21,12 +21,13 @@
 //!   hides what it saw: then changing the value may itself be of use).
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use super::ahead::Ahead;
 use super::items::{Item, Items};
+use super::limit::{Limit, What};
 use super::{Budget, KeyHistory, NEVER};
-use crate::history::{Action, FixedMap, FixedSet, Value};
+use crate::check::object::{Depth, Problem, Slice};
+use crate::history::{Action, FixedMap, FixedSet, Value, Values};
 use crate::model::Register;
 
 /// How many operations can be pending at once: the bits of a configuration.
@@ -37,6 +38,13 @@ const ASK_EVERY: u64 = 4096;
 
 /// How many configurations the searches keep, one after the other.
 const WIDTHS: [usize; 3] = [128, 4096, usize::MAX];
+
+/// How many steps for each operation the first turn of the search in depth may take: it is either
+/// done by then, or lost in an early wrong choice.
+const SLICE: u64 = 64;
+
+/// By how much its turns grow.
+const GROWTH: u64 = 8;
 
 /// Groups larger than this are not searched for dominated configurations: it costs the square.
 const DOMINANCE: usize = 64;
@@ -61,29 +69,25 @@ pub(super) struct Stuck {
     pub(super) at: usize,
 }
 
-/// Which limit ended the search, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Limit {
-    what: What,
-    /// Returns explained so far.
-    done: usize,
-    /// Returns in all.
-    of: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    Steps(u64),
-    Configurations(usize),
-    Time,
-    Pending,
-}
-
-/// Searches an order of the operations of `key`.
+/// Searches an order of the operations of `key`: breadth first and depth first in turns, because
+/// each loses on some histories.
 pub(super) fn search(key: &KeyHistory<'_>, budget: &Budget<'_>) -> Found {
     let items = Items::of(key);
+    let register = Register {
+        initial: key.initial,
+    };
+    // Registers hold values as they are, whatever they stand for.
+    let values = Values::default();
+    let problem = Problem::of(&register, &values, key);
+    let mut depth = Depth::new(&problem, budget);
     let mut steps = budget.steps;
+    let mut slice = SLICE * problem.items.len() as u64;
     for width in WIDTHS {
+        // What it shows to have no order is left to the other search, which knows where to look.
+        if depth.run(slice, &mut steps) == Slice::Order {
+            return Found::Order;
+        }
+        slice *= GROWTH;
         match sweep(&items, budget, &mut steps, width) {
             Ok(Sweep { stuck: None, .. }) => return Found::Order,
             Ok(Sweep {
@@ -152,7 +156,7 @@ pub(super) fn sweep(
             Err(what) => {
                 let what = match what {
                     What::Steps(_) => What::Steps(budget.steps),
-                    What::Configurations(_) | What::Time | What::Pending => what,
+                    What::Configurations(_) | What::Time | What::Pending(_) => what,
                 };
                 return Err(Limit { what, done, of });
             }
@@ -225,7 +229,7 @@ impl<'a> Frontier<'a> {
         }
         let slot = (!self.pending).trailing_zeros() as usize;
         if slot == SLOTS {
-            return Err(What::Pending);
+            return Err(What::Pending(SLOTS));
         }
         let bit = 1_u128 << slot;
         self.slots[slot] = Some(number);
@@ -502,22 +506,4 @@ fn bits(mut set: u128) -> impl Iterator<Item = usize> {
             lowest
         })
     })
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.what {
-            What::Steps(steps) => write!(f, "the search gave up after {steps} steps")?,
-            What::Configurations(held) => {
-                write!(f, "the search gave up holding {held} configurations")?;
-            }
-            What::Time => f.write_str("the time for the search was over")?,
-            What::Pending => write!(f, "more than {SLOTS} operations were pending at once")?,
-        }
-        write!(
-            f,
-            ", with {} of {} operations explained",
-            self.done, self.of
-        )
-    }
 }

@@ -228,7 +228,8 @@ impl Segments {
             }))
     }
 
-    fn value(&self, key: &KeyHistory<'_>, segment: &Segment) -> Value {
+    /// The value of a segment.
+    pub(super) fn value(&self, key: &KeyHistory<'_>, segment: &Segment) -> Value {
         if segment.writer == NONE {
             return key.initial;
         }

@@ -90,10 +90,10 @@ pub(super) struct Hold {
 
 /// The zone of one chain.
 #[derive(Debug, Clone, Copy)]
-struct Zone {
-    first: u64,
-    last: u64,
-    root: u32,
+pub(super) struct Zone {
+    pub(super) first: u64,
+    pub(super) last: u64,
+    pub(super) root: u32,
 }
 
 impl Zone {
@@ -116,7 +116,7 @@ pub(super) fn judge(key: &KeyHistory<'_>) -> Answer {
 
 /// Finds that an order exists, leaving aside failed CASes that hide what they saw; with the
 /// forward zones in the order of time.
-fn order(key: &KeyHistory<'_>) -> Result<(Segments, Vec<Zone>), Stop> {
+pub(super) fn order(key: &KeyHistory<'_>) -> Result<(Segments, Vec<Zone>), Stop> {
     let segments = Segments::group(key)?;
     let mut zones = Vec::new();
     let mut chained = 0;
@@ -153,7 +153,7 @@ fn order(key: &KeyHistory<'_>) -> Result<(Segments, Vec<Zone>), Stop> {
 }
 
 /// Walks a chain from its root; returns its zone and its number of segments.
-fn follow(segments: &Segments, root: u32) -> Result<(Zone, usize), Clash> {
+pub(super) fn follow(segments: &Segments, root: u32) -> Result<(Zone, usize), Clash> {
     let mut zone = Zone {
         first: u64::MAX,
         last: 0,
@@ -245,7 +245,7 @@ fn overlap(key: &KeyHistory<'_>, segments: &Segments, zones: [Zone; 2]) -> Clash
 }
 
 /// The segments of a chain in their order.
-fn chain(segments: &Segments, root: u32) -> impl Iterator<Item = u32> {
+pub(super) fn chain(segments: &Segments, root: u32) -> impl Iterator<Item = u32> {
     std::iter::successors(Some(root), |at| {
         Some(segments.all[*at as usize].child).filter(|child| *child != NONE)
     })
@@ -279,7 +279,7 @@ fn hold(segments: &Segments, zone: Zone) -> Hold {
 ///
 /// Such a CAS says only "the value was not `from`". It fits for certain before the write of `from`
 /// began, and inside the forward zone of another chain.
-fn blind(key: &KeyHistory<'_>, segments: &Segments, forward: &[Zone]) -> usize {
+pub(super) fn blind(key: &KeyHistory<'_>, segments: &Segments, forward: &[Zone]) -> usize {
     let roots = OnceCell::new();
     let mut count = 0;
     for (_, operation) in key.iter() {

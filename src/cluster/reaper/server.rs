@@ -16,7 +16,7 @@ use nix::sys::prctl::{set_child_subreaper, set_pdeathsig};
 use nix::sys::signal::{SigHandler, SigSet, Signal, kill, killpg, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::{Pid, getpid, getppid, setsid};
+use nix::unistd::{Pid, getpid, getppid, setpgid};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{PidfdFlags, pidfd_open};
 
@@ -48,7 +48,10 @@ impl Server {
         let socket = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
         // Blocked rather than ignored: a blocked signal is not inherited as "ignored" by nodes.
         SigSet::all().thread_block()?;
-        setsid()?;
+        // A group of its own, which the terminal does not signal, but no session of its own: Linux
+        // shares processors between sessions first, and one that does little beside a busy one waits
+        // up to seconds for its turn (docs/decisions/0013-no-session-of-its-own.md).
+        setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
         set_child_subreaper(true)?;
         let mut child_signals = SigSet::empty();
         child_signals.add(Signal::SIGCHLD);

@@ -178,11 +178,12 @@ pub(super) fn clash(history: &mut History) -> Evidence {
         .to_owned();
     let stuck = operations[3];
     let attempt = Attempt {
-        object: "register",
+        object: "register holds",
         order: operations[..2].to_vec(),
         held: ["another value", "1", "2"].map(str::to_owned).into(),
         stuck,
         is_start_chosen: false,
+        is_part: false,
         is_longest: true,
     };
     Evidence {

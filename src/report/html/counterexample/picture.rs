@@ -324,8 +324,8 @@ impl Picture<'_> {
     fn held(&self, svg: &mut Svg, attempt: &Attempt, points: &[Point]) {
         let (left, right) = self.layout.edges();
         let y = self.heights.held;
-        let name = format!("{} holds", attempt.object);
-        svg.text(left - 8.0, y + 14.0, Anchor::End, ink::TEXT, &name);
+        let name = attempt.object;
+        svg.text(left - 8.0, y + 14.0, Anchor::End, ink::TEXT, name);
         let mut since = left;
         for (at, held) in attempt.held.iter().enumerate() {
             // Up to the next change; a read leaves what was there.
