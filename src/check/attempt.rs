@@ -255,7 +255,7 @@ const STEPS: u32 = 200_000;
 const HELD_WIDTH: usize = 40;
 
 /// An operation in the sentence.
-const TOLD_WIDTH: usize = 40;
+const TOLD_WIDTH: usize = 56;
 
 /// Of a longer order the sentence tells the beginning and the end.
 const TOLD: usize = 12;
@@ -350,5 +350,103 @@ mod tests {
         let found = found.expect("sixty operations are not too many");
         assert_eq!(found.order.len(), 59, "as far as one comes straight on");
         assert!(!found.is_longest, "not every order was tried");
+    }
+
+    /// What the check of a model says about operations that have no order.
+    fn told(model: &str, lines: &[&str]) -> String {
+        let lines: Vec<String> = (lines.iter().enumerate())
+            .flat_map(|(at, line)| {
+                let (process, f, value, seen) = split(line);
+                let of = |kind: &str, value: &str, time: usize| {
+                    format!(
+                        r#"{{"process":{process},"type":"{kind}","f":"{f}","key":"k","value":{value},"time":{time}}}"#
+                    )
+                };
+                [of("invoke", value, 10 * at), of("ok", seen, 10 * at + 5)]
+            })
+            .collect();
+        let history = crate::history::decode(lines.join("\n").as_bytes(), "h")
+            .unwrap()
+            .1;
+        let model = super::super::model_named(model).unwrap();
+        let found = super::super::check_model(model, &history, &Budget::without_clock(1)).unwrap();
+        let evidence = found.evidence.expect("these have no order");
+        let attempt = evidence.attempt.expect("few operations are explained");
+        assert_eq!(attempt.held.len(), attempt.order.len() + 1);
+        let of_evidence = |index: &usize| evidence.operations.contains(index);
+        assert!(
+            attempt
+                .order
+                .iter()
+                .chain([&attempt.stuck])
+                .all(of_evidence)
+        );
+        attempt.sentence(&history)
+    }
+
+    /// `1 enqueue 5`, `2 dequeue -> 5`.
+    fn split(line: &str) -> (&str, &str, &str, &str) {
+        let (asked, seen) = line.split_once(" -> ").unwrap_or((line, ""));
+        let mut words = asked.splitn(3, ' ');
+        let [process, f] = [(); 2].map(|()| words.next().expect("a process and a word"));
+        let value = words.next().unwrap_or("null");
+        (
+            process,
+            f,
+            value,
+            if seen.is_empty() { value } else { seen },
+        )
+    }
+
+    #[test]
+    fn every_object_tells_what_it_holds_where_the_order_ends() {
+        let lines = [
+            told(
+                "kv",
+                &[r#"0 write "a""#, r#"1 append "b""#, r#"2 read -> "a""#],
+            ),
+            told(
+                "append-list",
+                &["0 append 1", "1 append 2", "2 append 3", "3 read -> [1,3]"],
+            ),
+            told("set", &["0 add 1", "1 add 2", "2 read -> [1]"]),
+            told("counter", &["0 add 1", "1 add 2", "2 read -> 1"]),
+            told(
+                "queue",
+                &["0 enqueue 1", "1 dequeue -> 1", "2 dequeue -> 1"],
+            ),
+            told("queue", &["0 enqueue 1", "2 dequeue -> null"]),
+            told(
+                "fifo",
+                &[
+                    "0 enqueue 1",
+                    "0 enqueue 2",
+                    "1 dequeue -> 2",
+                    "2 dequeue -> 1",
+                ],
+            ),
+            told("mutex", &["0 acquire", "1 acquire"]),
+        ];
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        Longest order that works: write "a", append "b"; then read → "a" does not fit: the text is "ab".
+        Longest order that works: append 1, append 2, append 3; then read → [1 3] does not fit: the list is [1 2 3].
+        Longest order that works: add 1, add 2; then read → [1] does not fit: the set is {1 2}.
+        Longest order that works: add 1, add 2; then read → 1 does not fit: the sum is 3.
+        Longest order that works: enqueue 1, dequeue → 1; then dequeue → 1 does not fit: the queue holds nothing.
+        Longest order that works: enqueue 1; then dequeue → nil does not fit: the queue holds 1.
+        Longest order that works: enqueue 1, enqueue 2; then dequeue → 2 does not fit: the queue holds 1 2.
+        Longest order that works: acquire; then acquire does not fit: the lock is held by process 0.
+        "#);
+    }
+
+    #[test]
+    fn of_very_long_lists_only_what_matters_is_looked_at() {
+        let all: Vec<String> = (1..=40).map(|at| at.to_string()).collect();
+        let appends = all.iter().map(|at| format!("0 append {at}"));
+        let mut lines: Vec<String> = appends.collect();
+        lines.push(format!("1 read -> [{}]", all.join(",")));
+        lines.push(format!("2 read -> [{},40,39]", all[..38].join(",")));
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        insta::assert_snapshot!(told("append-list", &lines), @"Longest order that works: append 39, append 40, read → [1 2 3 4 5 6 … 28 more … 35 36 37 38 39 40]; then read → [1 2 3 4 5 6 … 28 more … 35 36 37 38 40 39] does not fit: the list is [39 40]. What other operations put there is left out.");
     }
 }

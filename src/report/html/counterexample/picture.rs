@@ -169,7 +169,7 @@ impl Picture<'_> {
             let (from, to) = (self.layout.x(band.from), self.layout.x(band.to));
             svg.rect(from, top, (to - from).max(1.0), bottom - top, band.ink);
             let name = brief(&band.name(), FAULT_WORDS);
-            let x = (from + 4.0).max(taken);
+            let x = (from + 4.0).min(right - width_of(&name)).max(taken);
             if x + width_of(&name) <= right {
                 svg.text(x, top + 12.0, Anchor::Start, ink::LABEL, &name);
                 taken = x + width_of(&name) + 12.0;
