@@ -1,62 +1,248 @@
-//! Evidence as lanes for the terminal: one line per operation, time from left to right.
+//! Evidence as lanes for the terminal: one line per process, time from left to right.
 //!
-//! The lanes show the order of invocations and completions, one column step per instant, not the
-//! lengths; the times themselves stand beside them. `▶` marks an operation of unknown outcome: it
-//! may take effect at any later time.
+//! *Lane*: the operations of one process as bars from invocation to completion. The bars show the
+//! order of these instants, not the lengths; the times of some stand below. `①` is the place in the
+//! longest order that works, `✗` the operation that cannot follow it, and `▶` an operation of
+//! unknown outcome: it may take effect at any later time. What needs more than 80 columns gets one
+//! line per operation instead.
 
-use super::Evidence;
+use super::rows::{ended, rows};
+use super::{Evidence, describe};
 use crate::clock::Nanos;
-use crate::history::{History, Operation, Outcome, Values};
-use crate::model::Call;
+use crate::history::{History, Operation};
 
-/// The lanes are at most this wide, so that a line with its texts fits into 80 columns mostly.
+/// What people and CI logs have.
+const COLUMNS: usize = 80;
+
+/// Lanes of single operations are at most this wide.
 const WIDTH: usize = 32;
 
 /// More operations than these are cut in the middle: nobody reads them in a terminal.
 const ROWS: usize = 24;
 
-/// The sentence is broken at this column.
-const COLUMNS: usize = 80;
+/// Between two neighbouring instants.
+const STEP: usize = 2;
 
-/// Renders the operations of `evidence` and its sentence.
+/// A longer description loses its middle.
+const WORDS: usize = 28;
+
+/// Renders the operations of `evidence`, its sentence, and how far an order comes.
 #[must_use]
 pub fn evidence_lanes(history: &History, evidence: &Evidence) -> String {
-    let mut operations: Vec<&Operation> = (evidence.operations.iter())
-        .filter_map(|index| history.operations.get(*index))
+    let mut bars: Vec<Bar<'_>> = (evidence.shown().iter())
+        .filter_map(|index| Some((*index, history.operations.get(*index)?)))
+        .map(|(index, operation)| Bar {
+            operation,
+            mark: mark(evidence, index),
+            what: describe(operation, &history.values, WORDS),
+        })
         .collect();
-    operations.sort_by_key(|operation| (operation.invoked, operation.completed));
-    let hidden = operations.len().saturating_sub(ROWS);
+    bars.sort_by_key(|bar| (bar.operation.invoked, bar.operation.completed));
+    let origin = bars
+        .first()
+        .map_or(Nanos::ZERO, |bar| bar.operation.invoked);
+    let mut text = format!("key {}", super::brief(&evidence.key, WORDS));
+    if origin == Nanos::ZERO {
+        text += ", times in ms\n";
+    } else {
+        text += &format!(", times in ms after {:.3} ms\n", origin.as_millis_f64());
+    }
+    let together = (evidence.hidden() == 0)
+        .then(|| by_process(&bars, origin))
+        .flatten();
+    text += &together.unwrap_or_else(|| one_by_one(&bars, origin, evidence.hidden()));
+    text += &wrapped(&evidence.sentence);
+    if let Some(attempt) = &evidence.attempt {
+        text += &wrapped(&attempt.sentence(history));
+    }
+    text
+}
+
+/// An operation to draw.
+struct Bar<'a> {
+    operation: &'a Operation,
+    mark: String,
+    what: String,
+}
+
+impl Bar<'_> {
+    /// `├① write 3 ┤`, `width` wide or as wide as it needs.
+    fn drawn(&self, width: usize) -> String {
+        let (fill, close) = match ended(self.operation) {
+            Some(_) => ("─", "┤"),
+            None => ("╌", "▶"),
+        };
+        let text = format!("├{}{} ", self.mark, self.what);
+        let missing = width.saturating_sub(text.chars().count() + 1);
+        format!("{text}{}{close}", fill.repeat(missing))
+    }
+
+    fn least(&self) -> usize {
+        self.drawn(0).chars().count()
+    }
+
+    fn who(&self) -> String {
+        let node = self.operation.node;
+        let node = node.map_or_else(String::new, |node| format!(" {node}"));
+        format!("process {}{node}", self.operation.process)
+    }
+}
+
+/// `① ` for the first of the order, `✗ ` for what cannot follow.
+fn mark(evidence: &Evidence, index: usize) -> String {
+    let Some(attempt) = &evidence.attempt else {
+        return String::new();
+    };
+    if attempt.stuck == index {
+        return "✗ ".to_owned();
+    }
+    let place = attempt.order.iter().position(|other| *other == index);
+    match place.map(|place| place as u32 + 1) {
+        None => String::new(),
+        Some(place @ 1..=20) => {
+            let circled = char::from_u32('①' as u32 + place - 1).unwrap_or('•');
+            format!("{circled} ")
+        }
+        Some(place) => format!("({place}) "),
+    }
+}
+
+/// One line per process with the words inside the bars, and times below; `None` if that is too
+/// wide.
+fn by_process(bars: &[Bar<'_>], origin: Nanos) -> Option<String> {
+    let operations: Vec<&Operation> = bars.iter().map(|bar| bar.operation).collect();
+    let rows = rows(&operations);
+    let who: Vec<String> = (rows.iter())
+        .map(|row| {
+            let mut who: Vec<String> = row.operations.iter().map(|at| bars[*at].who()).collect();
+            who.dedup();
+            match who.as_slice() {
+                _ if row.is_more => String::new(),
+                [one] => one.clone(),
+                _ => format!("process {}", row.process),
+            }
+        })
+        .collect();
+    let left = who.iter().map(|who| who.chars().count()).max()? + 4;
     let instants = instants(&operations);
-    let rows: Vec<[String; 4]> = (operations.iter())
-        .map(|operation| row(operation, &instants, &history.values))
+    let (columns, width) = columns(bars, &instants);
+    if left + width > COLUMNS {
+        return None;
+    }
+    let column = |time| columns[place(&instants, time)];
+    let mut text = String::new();
+    for (row, who) in rows.iter().zip(&who) {
+        let mut line = format!("  {who}");
+        for at in &row.operations {
+            let bar = &bars[*at];
+            let from = column(bar.operation.invoked);
+            let to = ended(bar.operation).map_or(width - 1, column);
+            let missing = (left + from).saturating_sub(line.chars().count());
+            line += &" ".repeat(missing);
+            line += &bar.drawn(to + 1 - from);
+        }
+        text += &line;
+        text.push('\n');
+    }
+    text += &ruler(&instants, &columns, left, origin);
+    Some(text)
+}
+
+/// The columns of the instants, far enough apart for the words, and the whole width.
+fn columns(bars: &[Bar<'_>], instants: &[Nanos]) -> (Vec<usize>, usize) {
+    let mut columns: Vec<usize> = (0..instants.len()).map(|at| at * STEP).collect();
+    let mut closed: Vec<(Nanos, &Bar<'_>)> = (bars.iter())
+        .filter_map(|bar| Some((ended(bar.operation)?, bar)))
+        .collect();
+    // In the order of completion, so that making room for one never narrows an earlier one.
+    closed.sort_by_key(|(end, _)| *end);
+    for (end, bar) in closed {
+        let (from, to) = (place(instants, bar.operation.invoked), place(instants, end));
+        let missing = (columns[from] + bar.least()).saturating_sub(columns[to] + 1);
+        for column in &mut columns[to.max(from)..] {
+            *column += missing;
+        }
+    }
+    let open = (bars.iter())
+        .filter(|bar| ended(bar.operation).is_none())
+        .map(|bar| columns[place(instants, bar.operation.invoked)] + bar.least() + STEP)
+        .max();
+    let last = columns.last().map_or(0, |last| last + 1);
+    let beyond = if open.is_some() { STEP } else { 0 };
+    (columns, (last + beyond).max(open.unwrap_or(0)))
+}
+
+/// Times below the instants, as many as there is room for.
+fn ruler(instants: &[Nanos], columns: &[usize], left: usize, origin: Nanos) -> String {
+    let mut line = " ".repeat(left);
+    let mut used = left;
+    for (instant, column) in instants.iter().zip(columns) {
+        let time = millis(*instant, origin);
+        let at = left + column;
+        if at >= used && at + time.len() <= COLUMNS {
+            line += &" ".repeat(at - used.min(at));
+            line += &time;
+            line.push(' ');
+            used = at + time.len() + 1;
+        }
+    }
+    format!("{}\n", line.trim_end())
+}
+
+/// One line per operation: who, what, the lane, the times.
+fn one_by_one(bars: &[Bar<'_>], origin: Nanos, hidden: usize) -> String {
+    let operations: Vec<&Operation> = bars.iter().map(|bar| bar.operation).collect();
+    let instants = instants(&operations);
+    let lines: Vec<[String; 4]> = bars
+        .iter()
+        .map(|bar| line(bar, &instants, origin))
         .collect();
     let mut widths = [0; 3];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
             *width = cell.chars().count().max(*width);
         }
     }
-    let mut text = format!("key {}\n", evidence.key);
-    for (number, [who, what, lane, times]) in rows.iter().enumerate() {
-        if hidden > 0 && number == ROWS / 2 {
-            text += &format!("  … {hidden} more operations …\n");
+    let cut = lines.len().saturating_sub(ROWS);
+    let [a, b, c] = widths;
+    let mut text = String::new();
+    for (number, [who, what, lane, times]) in lines.iter().enumerate() {
+        if cut > 0 && number == ROWS / 2 {
+            text += &format!("  … {} more operations …\n", cut + hidden);
         }
-        if hidden > 0 && (ROWS / 2..ROWS / 2 + hidden).contains(&number) {
-            continue;
+        if cut == 0 || !(ROWS / 2..ROWS / 2 + cut).contains(&number) {
+            text += format!("  {who:a$}  {what:b$}  {lane:c$}  {times}").trim_end();
+            text.push('\n');
         }
-        let [a, b, c] = widths;
-        text += format!("  {who:a$}  {what:b$}  {lane:c$}  {times}").trim_end();
-        text.push('\n');
     }
-    text += &wrapped(&evidence.sentence);
     text
+}
+
+fn line(bar: &Bar<'_>, instants: &[Nanos], origin: Nanos) -> [String; 4] {
+    let step = (WIDTH / instants.len().max(1)).clamp(1, 4);
+    let column = |time| (place(instants, time) * step).min(WIDTH - 2);
+    let from = column(bar.operation.invoked);
+    let begin = millis(bar.operation.invoked, origin);
+    let (lane, times) = match ended(bar.operation) {
+        Some(end) => {
+            let to = column(end).max(from + 1);
+            let lane = format!("{:from$}├{}┤", "", "─".repeat(to - from - 1));
+            (lane, format!("{begin} – {}", millis(end, origin)))
+        }
+        None => {
+            let to = (instants.len() * step).clamp(from + 1, WIDTH);
+            let lane = format!("{:from$}├{}▶", "", "╌".repeat(to - from - 1));
+            (lane, format!("{begin} –"))
+        }
+    };
+    let what = format!("{}{}", bar.mark, bar.what);
+    [bar.who(), what, lane, times]
 }
 
 /// All instants at which something begins or ends, in order.
 fn instants(operations: &[&Operation]) -> Vec<Nanos> {
-    let mut instants: Vec<Nanos> = operations
-        .iter()
-        .flat_map(|operation| [Some(operation.invoked), end(operation)])
+    let mut instants: Vec<Nanos> = (operations.iter())
+        .flat_map(|operation| [Some(operation.invoked), ended(operation)])
         .flatten()
         .collect();
     instants.sort_unstable();
@@ -64,38 +250,14 @@ fn instants(operations: &[&Operation]) -> Vec<Nanos> {
     instants
 }
 
-/// When it had certainly taken effect.
-fn end(operation: &Operation) -> Option<Nanos> {
-    (operation.outcome != Outcome::Info).then_some(operation.completed)
+fn place(instants: &[Nanos], time: Nanos) -> usize {
+    instants.partition_point(|instant| *instant < time)
 }
 
-/// Who, what, the lane, the times.
-fn row(operation: &Operation, instants: &[Nanos], values: &Values) -> [String; 4] {
-    let step = (WIDTH / instants.len().max(1)).clamp(1, 4);
-    let column = |time: Nanos| {
-        let place = instants.partition_point(|instant| *instant < time) * step;
-        place.min(WIDTH - 2)
-    };
-    let from = column(operation.invoked);
-    let node = operation
-        .node
-        .map_or_else(String::new, |node| format!(" {node}"));
-    let begin = operation.invoked.as_millis_f64();
-    let (lane, times) = match end(operation) {
-        Some(end) => {
-            let to = column(end).max(from + 1);
-            let lane = format!("{:from$}├{}┤", "", "─".repeat(to - from - 1));
-            (lane, format!("{begin:.3} – {:.3} ms", end.as_millis_f64()))
-        }
-        None => {
-            let to = (instants.len() * step).clamp(from + 1, WIDTH);
-            let lane = format!("{:from$}├{}▶", "", "─".repeat(to - from - 1));
-            (lane, format!("{begin:.3} ms –"))
-        }
-    };
-    let who = format!("process {}{node}", operation.process);
-    let what = Call::from(operation).describe(values);
-    [who, what, lane, times]
+/// Relative to the first operation, exact to the microsecond, without needless zeros.
+fn millis(time: Nanos, origin: Nanos) -> String {
+    let text = format!("{:.3}", time.since(origin).as_millis_f64());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Broken at blanks.
@@ -179,11 +341,7 @@ mod tests {
                 .operations
                 .push(super::super::testing::ok(action, at, at + 1, None));
         }
-        let evidence = Evidence {
-            key: "k".to_owned(),
-            operations: (0..40).collect(),
-            sentence: "why".to_owned(),
-        };
+        let evidence = Evidence::new("k".to_owned(), (0..40).collect(), "why".to_owned());
         let text = evidence_lanes(&history, &evidence);
         assert_eq!(text.lines().count(), 1 + ROWS + 1 + 1);
         assert!(text.contains("… 16 more operations …"), "{text}");

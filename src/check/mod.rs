@@ -3,6 +3,7 @@
 //! *Verdict*: pass, unknown or fail; a check that had nothing to look at is unknown. *Evidence*:
 //! the few operations that prove a violation, and why in a sentence.
 
+mod attempt;
 mod convergence;
 mod durability;
 mod final_state;
@@ -14,6 +15,8 @@ mod models;
 mod object;
 mod one_order;
 pub mod online;
+mod orders;
+mod rows;
 mod sessions;
 mod sources;
 mod split_brain;
@@ -23,22 +26,26 @@ mod testing;
 mod time_behind;
 mod versions_behind;
 mod weak;
+mod words;
 mod zookeeper;
 
 use serde::{Deserialize, Serialize};
 
+pub use attempt::Attempt;
 pub use convergence::{Convergence, converged};
 pub use durability::{Durability, Lost, lost_writes};
 pub use lanes::evidence_lanes;
 pub use models::{
     MODELS, ModelEntry, ModelError, Proposal, check_model, model_named, propose_model,
 };
+pub use rows::{Row, ended, rows};
 pub use sessions::{Guarantee, GuaranteeFound, Sessions, session_guarantees};
 pub use split_brain::{SplitBrain, split_brain_writes};
 pub use staleness::{StaleRead, Staleness, stale_reads};
 pub use time_behind::{TimeBehind, time_behind};
 pub use versions_behind::{VersionsBehind, versions_behind};
 pub use weak::{WEAK, WeakCheck, WeakFound};
+pub use words::{brief, describe, shorten};
 pub use zookeeper::{Promise, Reads, Versions, ZooKeeper, zookeeper};
 
 use crate::verdict::Verdict;
@@ -81,4 +88,47 @@ pub struct Evidence {
     pub operations: Vec<usize>,
     /// Why no order explains them, in a sentence.
     pub sentence: String,
+    /// How far an order comes, once somebody has looked.
+    pub attempt: Option<Attempt>,
+}
+
+impl Evidence {
+    /// The most operations that are shown of one violation, whatever shows them.
+    pub const SHOWN_MAX: usize = 200;
+
+    /// Evidence on which no order has been attempted yet.
+    #[must_use]
+    pub const fn new(key: String, operations: Vec<usize>, sentence: String) -> Self {
+        Self {
+            key,
+            operations,
+            sentence,
+            attempt: None,
+        }
+    }
+
+    /// Changes every index, as where the operations are those of a longer history.
+    pub fn renumber(&mut self, number: impl Fn(usize) -> usize) {
+        let attempt = self.attempt.iter_mut();
+        let attempt =
+            attempt.flat_map(|attempt| attempt.order.iter_mut().chain([&mut attempt.stuck]));
+        for index in self.operations.iter_mut().chain(attempt) {
+            *index = number(*index);
+        }
+    }
+
+    /// The operations to show: of too many the first and the last ones.
+    #[must_use]
+    pub fn shown(&self) -> Vec<usize> {
+        let hidden = self.hidden();
+        let half = Self::SHOWN_MAX / 2;
+        let (first, last) = self.operations.split_at(half.min(self.operations.len()));
+        [first, last.get(hidden..).unwrap_or(&[])].concat()
+    }
+
+    /// How many operations [`Self::shown`] leaves out.
+    #[must_use]
+    pub const fn hidden(&self) -> usize {
+        self.operations.len().saturating_sub(Self::SHOWN_MAX)
+    }
 }

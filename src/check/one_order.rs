@@ -540,6 +540,7 @@ impl Clash {
                 "no order of the updates of {key} explains what every session saw: {}{more}",
                 self.steps.join(", but ")
             ),
+            attempt: None,
         }
     }
 }

@@ -341,6 +341,7 @@ impl Step<'_> {
                 tell(before),
                 tell(self.operation),
             ),
+            attempt: None,
         }
     }
 

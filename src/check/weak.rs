@@ -81,6 +81,7 @@ fn by_staleness(history: &History, budget: &Budget<'_>) -> WeakFound {
             key: key.to_owned(),
             operations: vec![index],
             sentence: format!("process {}'s {call} on {key} {how}", read.process),
+            attempt: None,
         }
     });
     WeakFound {

@@ -191,9 +191,7 @@ fn updates(
     };
     let mut found = judge(&part);
     if let Some(evidence) = &mut found.evidence {
-        for index in &mut evidence.operations {
-            *index = kept[*index];
-        }
+        evidence.renumber(|index| kept[index]);
     }
     finish(found)
 }
@@ -259,11 +257,8 @@ fn told(history: &History, pair: [usize; 2], why: &str) -> Evidence {
         format!("process {}'s {call} (version {version})", operation.process)
     };
     let key = history.key_name(history.operations[pair[0]].key);
-    Evidence {
-        key: key.to_owned(),
-        operations: pair.to_vec(),
-        sentence: format!("{} and {} on {key}: {why}", tell(pair[0]), tell(pair[1])),
-    }
+    let sentence = format!("{} and {} on {key}: {why}", tell(pair[0]), tell(pair[1]));
+    Evidence::new(key.to_owned(), pair.to_vec(), sentence)
 }
 
 /// Whether a session that has seen one key at a zxid sees another as it was before.
@@ -317,17 +312,14 @@ fn missed_update(history: &History, operations: [usize; 3], zxid: i64) -> Eviden
     let mut indices = operations.to_vec();
     indices.sort_unstable();
     indices.dedup();
-    Evidence {
-        key: key.to_owned(),
-        operations: indices,
-        sentence: format!(
-            "process {} had seen zxid {zxid} on another key, then did {} on {key}, from before {} \
-             with a lower zxid",
-            read.process,
-            describe(read),
-            describe(update),
-        ),
-    }
+    let sentence = format!(
+        "process {} had seen zxid {zxid} on another key, then did {} on {key}, from before {} with \
+         a lower zxid",
+        read.process,
+        describe(read),
+        describe(update),
+    );
+    Evidence::new(key.to_owned(), indices, sentence)
 }
 
 fn line(name: &str, verdict: Verdict, measured: String, reason: String) -> CheckResult {

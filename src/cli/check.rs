@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::Color;
 use super::failure::{self, Failure};
+use super::picture::{self, PictureArguments};
 use super::run::{self, Format};
 use crate::check::evidence_lanes;
 use crate::clock::RunClock;
@@ -32,6 +33,8 @@ pub(super) struct CheckArguments {
     /// What to print on stdout
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    #[command(flatten)]
+    picture: PictureArguments,
 }
 
 /// What a history is checked against.
@@ -48,7 +51,7 @@ pub(super) fn check(arguments: &CheckArguments, color: Color) -> Result<Exit, Fa
         let path = Path::new(name);
         let one = if path.is_file() {
             let Model::Register = arguments.model;
-            check_file(path, arguments.format, color)?
+            check_file(path, arguments, color)?
         } else {
             check_run(name, arguments, color)?
         };
@@ -60,7 +63,11 @@ pub(super) fn check(arguments: &CheckArguments, color: Color) -> Result<Exit, Fa
 fn check_run(name: &str, arguments: &CheckArguments, color: Color) -> Result<Exit, Failure> {
     let folder = open(&arguments.out, name)?;
     let record = judge(&folder).map_err(|error| unreadable(&error))?;
+    let drawn = picture::keep(&record, &folder);
     run::print(arguments.format, &record, color)?;
+    if let (Some(path), Format::Human) = (drawn, arguments.format) {
+        failure::output(&format!("picture {}\n", path.display()));
+    }
     Ok(record.exit)
 }
 
@@ -82,7 +89,7 @@ pub(super) fn unreadable(error: &JudgeError) -> Failure {
     Failure::of(Exit::Usage, error)
 }
 
-fn check_file(path: &Path, format: Format, color: Color) -> Result<Exit, Failure> {
+fn check_file(path: &Path, arguments: &CheckArguments, color: Color) -> Result<Exit, Failure> {
     let name = path.display().to_string();
     let history = read(path, &name)?;
     let clock = RunClock::start();
@@ -93,7 +100,10 @@ fn check_file(path: &Path, format: Format, color: Color) -> Result<Exit, Failure
         Verdict::Unknown => Exit::Inconclusive,
         Verdict::Fail => Exit::Safety,
     };
-    match format {
+    let alone = arguments.runs.len() == 1;
+    let drawn = (evidence.as_ref())
+        .and_then(|evidence| arguments.picture.draw(path, alone, &history, evidence));
+    match arguments.format {
         Format::Quiet => {}
         Format::Json => {
             let line = serde_json::json!({
@@ -105,6 +115,7 @@ fn check_file(path: &Path, format: Format, color: Color) -> Result<Exit, Failure
                 "keys": history.keys.len(),
                 "check_ns": took.0,
                 "exit_code": exit.code(),
+                "picture": drawn,
             });
             failure::output(&format!("{line}\n"));
         }
@@ -122,6 +133,9 @@ fn check_file(path: &Path, format: Format, color: Color) -> Result<Exit, Failure
             }
             if let Some(evidence) = evidence {
                 failure::output(&format!("\n{}", evidence_lanes(&history, &evidence)));
+            }
+            if let Some(path) = drawn {
+                failure::output(&format!("\npicture  {}\n", path.display()));
             }
         }
     }

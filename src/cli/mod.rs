@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod failure;
 mod list;
+mod picture;
 mod plans;
 mod progress;
 mod report;

@@ -199,6 +199,8 @@ pub(super) fn save(record: &RunRecord, folder: &RunFolder) -> Result<(), Failure
             .write(reporter.file_name(), |out| reporter.write(record, out))
             .map_err(|error| Failure::of(Exit::Setup, &error))?;
     }
+    // Whoever cannot have it is warned; the picture is in the report as well.
+    super::picture::keep(record, folder);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Model, forget_elements, is_list};
+use super::{Call, Model, forget_elements, is_list, listed};
 use crate::history::{Action, Outcome, Value, Values, Verb};
 
 /// One list per key, empty at the start.
@@ -39,6 +39,14 @@ impl Model for AppendList {
             Action::Do(verb, _) => verb == Verb::Append,
             Action::Write(_) | Action::Cas { .. } => false,
         }
+    }
+
+    fn object(&self) -> &'static str {
+        "list is"
+    }
+
+    fn show(&self, state: &Self::State, values: &Values) -> String {
+        format!("[{}]", listed(state, values))
     }
 
     fn complaint(&self, call: &Call, values: &Values) -> String {

@@ -38,6 +38,14 @@ impl Model for Counter {
         }
     }
 
+    fn object(&self) -> &'static str {
+        "sum is"
+    }
+
+    fn show(&self, state: &Self::State, _values: &Values) -> String {
+        state.to_string()
+    }
+
     fn complaint(&self, call: &Call, values: &Values) -> String {
         let seen = call.seen.unwrap_or(Value::NIL);
         format!("the sum could not have been {}", values.show(seen))

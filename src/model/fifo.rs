@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Model, is_of_queue};
+use super::{Call, Model, is_of_queue, listed};
 use crate::history::{Action, Outcome, Value, Values, Verb};
 
 /// One queue per key, empty at the start. A dequeue returns [`Value::NIL`] if it found nothing.
@@ -41,6 +41,17 @@ impl Model for Fifo {
 
     fn knows(&self, call: &Call, _values: &Values) -> bool {
         is_of_queue(call)
+    }
+
+    fn object(&self) -> &'static str {
+        "queue holds"
+    }
+
+    fn show(&self, state: &Self::State, values: &Values) -> String {
+        match state.as_slice() {
+            [] => "nothing".to_owned(),
+            elements => listed(elements, values),
+        }
     }
 
     fn complaint(&self, call: &Call, values: &Values) -> String {

@@ -43,6 +43,14 @@ impl Model for Kv {
         }
     }
 
+    fn object(&self) -> &'static str {
+        "text is"
+    }
+
+    fn show(&self, state: &Self::State, _values: &Values) -> String {
+        format!("{state:?}")
+    }
+
     fn complaint(&self, call: &Call, values: &Values) -> String {
         let seen = call.seen.unwrap_or(Value::NIL);
         format!("the text could not have been {}", values.show(seen))

@@ -59,6 +59,12 @@ pub trait Model: Sync {
     /// Whether this object can do that, with such an argument and such a result.
     fn knows(&self, call: &Call, values: &Values) -> bool;
 
+    /// What it is, and the verb before its state, for people: "register holds".
+    fn object(&self) -> &'static str;
+
+    /// A state for people, to stand behind [`Self::object`].
+    fn show(&self, state: &Self::State, values: &Values) -> String;
+
     /// What the object could not have done when `call` returned, for people: "the queue could not
     /// have held 3 in front".
     fn complaint(&self, call: &Call, values: &Values) -> String;
@@ -168,6 +174,21 @@ fn forget_elements(call: &Call, is_gone: &dyn Fn(Value) -> bool, values: &mut Va
         ..*call
     }
 }
+
+/// Elements for people: `1 2 3`.
+fn listed(elements: &[Value], values: &Values) -> String {
+    let shown: Vec<String> = (elements.iter().take(LISTED_MAX))
+        .map(|element| values.show(*element).to_string())
+        .collect();
+    let shown = shown.join(" ");
+    match elements.len().saturating_sub(LISTED_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// Of more elements the first ones are shown.
+const LISTED_MAX: usize = 24;
 
 /// Whether `value` is a list or absent.
 fn is_list(value: Value, values: &Values) -> bool {

@@ -29,6 +29,17 @@ impl Model for Mutex {
         matches!(call.action, Action::Do(Verb::Acquire | Verb::Release, _))
     }
 
+    fn object(&self) -> &'static str {
+        "lock is"
+    }
+
+    fn show(&self, state: &Self::State, _values: &Values) -> String {
+        match state {
+            None => "free".to_owned(),
+            Some(process) => format!("held by process {process}"),
+        }
+    }
+
     fn complaint(&self, call: &Call, _values: &Values) -> String {
         match call.action {
             Action::Do(Verb::Release, _) => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Model, is_of_queue};
+use super::{Call, Model, is_of_queue, listed};
 use crate::history::{Action, Outcome, Value, Values, Verb};
 
 /// One queue per key, empty at the start. A dequeue returns [`Value::NIL`] if it found nothing.
@@ -62,6 +62,21 @@ impl Model for Queue {
 
     fn knows(&self, call: &Call, _values: &Values) -> bool {
         is_of_queue(call)
+    }
+
+    fn object(&self) -> &'static str {
+        "queue holds"
+    }
+
+    fn show(&self, state: &Self::State, values: &Values) -> String {
+        let taken = match state.takers {
+            0 => String::new(),
+            takers => format!(", less what {takers} dequeues of unknown outcome took"),
+        };
+        match state.elements.as_slice() {
+            [] => "nothing".to_owned(),
+            elements => format!("{}{taken}", listed(elements, values)),
+        }
     }
 
     fn complaint(&self, call: &Call, values: &Values) -> String {

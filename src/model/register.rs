@@ -57,6 +57,14 @@ impl Model for Register {
         !matches!(call.action, Action::Do(..))
     }
 
+    fn object(&self) -> &'static str {
+        "register holds"
+    }
+
+    fn show(&self, state: &Self::State, values: &Values) -> String {
+        values.show(*state).to_string()
+    }
+
     fn complaint(&self, _call: &Call, _values: &Values) -> String {
         "the register could not have held what it needs".to_owned()
     }

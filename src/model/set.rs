@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Model, forget_elements, is_list};
+use super::{Call, Model, forget_elements, is_list, listed};
 use crate::history::{Action, Outcome, Value, Values, Verb};
 
 /// One set per key, empty at the start. A read returns a list of its elements, each once, in any
@@ -43,6 +43,14 @@ impl Model for Set {
             Action::Do(verb, _) => verb == Verb::Add,
             Action::Write(_) | Action::Cas { .. } => false,
         }
+    }
+
+    fn object(&self) -> &'static str {
+        "set is"
+    }
+
+    fn show(&self, state: &Self::State, values: &Values) -> String {
+        format!("{{{}}}", listed(state, values))
     }
 
     fn complaint(&self, call: &Call, values: &Values) -> String {

@@ -3,6 +3,7 @@
 //! *Reporter*: a pure function from the [`RunRecord`] to the bytes of one file. Every view derives
 //! from the record alone, so `chaos report RUN` rebuilds each of them as it was.
 
+mod counterexample;
 mod distribution;
 mod hdr;
 mod html;
@@ -22,6 +23,7 @@ use std::io::{self, Write};
 
 use crate::results::RunRecord;
 
+pub use html::counterexample_page;
 pub use progress::{fault_line, header, mark_line, phase_line, recovery_line, sync_line};
 pub use terminal::Terminal;
 
@@ -54,6 +56,13 @@ pub const REPORTERS: &[&dyn Reporter] = &[
     &html::Page,
 ];
 
+/// The views of a violation, kept beside the others when there is one.
+pub const COUNTEREXAMPLES: &[&dyn Reporter] = &[
+    &counterexample::Lanes,
+    &counterexample::Json,
+    &counterexample::Page,
+];
+
 /// The summary as `--format json` prints it: one JSON object and a newline.
 ///
 /// # Errors
@@ -68,9 +77,9 @@ mod tests {
 
     #[test]
     fn no_two_reporters_share_a_file_and_every_one_writes_something() {
-        let record = sample::small();
+        let record = sample::failed();
         let mut files = std::collections::BTreeSet::new();
-        for reporter in REPORTERS {
+        for reporter in REPORTERS.iter().chain(COUNTEREXAMPLES) {
             assert!(
                 files.insert(reporter.file_name()),
                 "{}",
@@ -84,8 +93,8 @@ mod tests {
 
     #[test]
     fn every_view_of_one_record_is_the_same_bytes_twice() {
-        let record = sample::small();
-        for reporter in REPORTERS {
+        let record = sample::failed();
+        for reporter in REPORTERS.iter().chain(COUNTEREXAMPLES) {
             let render = || {
                 let mut bytes = Vec::new();
                 reporter.write(&record, &mut bytes).unwrap();

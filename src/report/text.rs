@@ -2,7 +2,6 @@
 
 use crate::check::CheckResult;
 use crate::clock::Nanos;
-use crate::history::{Action, History, Operation, Outcome, Value};
 use crate::measure::{Channel, Measurements, Unit};
 use crate::verdict::Verdict;
 
@@ -100,34 +99,6 @@ pub(super) fn conclusion(verdict: Verdict, checks: &[CheckResult], duration: Nan
                 of(Verdict::Unknown)
             )
         }
-    }
-}
-
-/// An operation with what it learned: `write k3=5`, `read k3 -> 4`, `cas k3 2->5`.
-pub(super) fn operation(history: &History, operation: &Operation) -> String {
-    let key = history.key_name(operation.key);
-    let failed = match operation.outcome {
-        Outcome::Ok => "",
-        Outcome::Fail => " (fail)",
-        Outcome::Info => " (info)",
-    };
-    let show = |value| history.values.show(value);
-    match (operation.action, operation.seen) {
-        (Action::Read, Some(seen)) => format!("read {key} -> {}{failed}", show(seen)),
-        (Action::Read, None) => format!("read {key} -> ?{failed}"),
-        (Action::Write(value), _) => format!("write {key}={}{failed}", show(value)),
-        (Action::Cas { from, to }, seen) => {
-            let what = format!("cas {key} {}->{}{failed}", show(from), show(to));
-            match seen {
-                Some(seen) => format!("{what}, saw {}", show(seen)),
-                None => what,
-            }
-        }
-        (Action::Do(verb, Value::NIL), None) => format!("{} {key}{failed}", verb.word()),
-        (Action::Do(verb, Value::NIL), Some(seen)) => {
-            format!("{} {key} -> {}{failed}", verb.word(), show(seen))
-        }
-        (Action::Do(verb, value), _) => format!("{} {key} {}{failed}", verb.word(), show(value)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use super::KeyHistory;
 use super::segments::NONE;
 use super::zones::{Clash, Hold};
-use crate::check::Evidence;
+use crate::check::{Evidence, brief, shorten};
 use crate::clock::Nanos;
 use crate::history::{Action, History, Outcome, Value};
 use crate::model::Call;
@@ -41,17 +41,16 @@ pub(super) fn of_clash(history: &History, key: &KeyHistory<'_>, clash: &Clash) -
     let first = operations
         .first()
         .map(|index| history.operations[*index as usize].key);
-    Evidence {
-        key: first.map_or("?", |key| history.key_name(key)).to_owned(),
-        operations: operations.into_iter().map(|index| index as usize).collect(),
-        sentence,
-    }
+    let key = first.map_or("?", |key| history.key_name(key)).to_owned();
+    let operations = operations.into_iter().map(|index| index as usize);
+    Evidence::new(key, operations.collect(), sentence)
 }
 
 /// `process 3's read → 5`.
 pub(in crate::check) fn narrate(history: &History, index: u32) -> String {
     let operation = &history.operations[index as usize];
     let what = Call::from(operation).describe(&history.values);
+    let what = shorten(&what, NARRATED_WIDTH);
     format!("process {}'s {what}", operation.process)
 }
 
@@ -194,7 +193,7 @@ impl Story<'_> {
     }
 
     fn show(&self, value: Value) -> String {
-        self.history.values.show(value).to_string()
+        brief(&self.history.values.show(value).to_string(), VALUE_WIDTH)
     }
 
     fn narrate(&self, index: u32) -> String {
@@ -209,3 +208,9 @@ impl Story<'_> {
         Moment(self.history.operations[index as usize].completed)
     }
 }
+
+/// An operation within a sentence.
+const NARRATED_WIDTH: usize = 60;
+
+/// A value within a sentence.
+const VALUE_WIDTH: usize = 40;

@@ -29,7 +29,7 @@ mod zones;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{CheckResult, Class, Evidence};
+use super::{CheckResult, Class, Evidence, attempt};
 use crate::clock::Nanos;
 use crate::history::{Action, History, Operation, Outcome, Value};
 use crate::model::Register;
@@ -107,9 +107,13 @@ pub(super) enum KeyAnswer {
 /// nobody looked at the value.
 #[must_use]
 pub fn check(history: &History, register: &Register, budget: &Budget<'_>) -> Linearizability {
-    judge_keys(history, register.initial, budget.threads, &|key| {
+    let mut found = judge_keys(history, register.initial, budget.threads, &|key| {
         answer(history, key, budget)
-    })
+    });
+    if let Some(evidence) = &mut found.evidence {
+        evidence.attempt = attempt::of_register(history, register, evidence);
+    }
+    found
 }
 
 /// Judges every key by `judge`, on so many threads, and concludes.

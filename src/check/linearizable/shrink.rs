@@ -42,13 +42,8 @@ pub(super) fn evidence(
         narrate(history, last.index),
         Moment(key.operations[last.index as usize].completed),
     );
-    Evidence {
-        key: history
-            .key_name(key.operations[last.index as usize].key)
-            .to_owned(),
-        operations,
-        sentence,
-    }
+    let name = history.key_name(key.operations[last.index as usize].key);
+    Evidence::new(name.to_owned(), operations, sentence)
 }
 
 /// A small part of the problem that still has no order. Spends at most the budget's steps again,

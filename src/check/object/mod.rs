@@ -29,11 +29,11 @@ use problem::Item;
 pub(super) use problem::Problem;
 use search::Found;
 
-use super::Evidence;
 use super::linearizable::{
     Budget, KeyAnswer, KeyHistory, Linearizability, Moment, judge_keys, narrate,
 };
-use crate::history::{History, Value};
+use super::{Evidence, attempt};
+use crate::history::{FixedSet, History, Value};
 use crate::model::Model;
 
 /// What a quick decider says.
@@ -73,9 +73,13 @@ pub(super) fn check<M: Model>(
     quick: Option<Decide<M>>,
     budget: &Budget<'_>,
 ) -> Linearizability {
-    judge_keys(history, Value::NIL, budget.threads, &|key| {
+    let mut found = judge_keys(history, Value::NIL, budget.threads, &|key| {
         answer(history, key, model, quick, budget)
-    })
+    });
+    if let Some(evidence) = &mut found.evidence {
+        evidence.attempt = attempt::of_object(history, model, evidence);
+    }
+    found
 }
 
 fn answer<M: Model>(
@@ -105,14 +109,15 @@ fn answer<M: Model>(
         Found::Stuck(at) => {
             let part = shrink::minimal(&problem, at, budget);
             let last = &part.items[part.at];
+            let indices = part.items.iter().map(|item| item.index).collect();
+            let indices = story.complete(indices);
             let sentence = format!(
                 "no order explains these {} operations: when {} returned at {}, {}",
-                part.items.len(),
+                indices.len(),
                 narrate(history, last.index),
                 story.returned(last),
                 model.complaint(&last.call, &part.values),
             );
-            let indices = part.items.iter().map(|item| item.index).collect();
             KeyAnswer::Illegal(story.told(indices, sentence))
         }
     }
@@ -122,12 +127,39 @@ impl<M: Model> Story<'_, M> {
     /// Those items as evidence.
     fn evidence(&self, items: Vec<usize>, sentence: String) -> Evidence {
         let index = |number: usize| self.item(number).index;
-        self.told(items.into_iter().map(index).collect(), sentence)
+        let indices = self.complete(items.into_iter().map(index).collect());
+        self.told(indices, sentence)
     }
 
-    fn told(&self, mut indices: Vec<u32>, sentence: String) -> Evidence {
-        indices.sort_unstable();
-        indices.dedup();
+    /// With whoever put there what these found, if that leaves few enough to be looked at; in
+    /// order, each once.
+    fn complete(&self, indices: Vec<u32>) -> Vec<u32> {
+        let model = self.problem.model;
+        let mut known: FixedSet<u32> = FixedSet::default();
+        known.extend(&indices);
+        let mut found: FixedSet<Value> = FixedSet::default();
+        for item in self
+            .problem
+            .items
+            .iter()
+            .filter(|item| known.contains(&item.index))
+        {
+            found.extend(model.finds(&item.call, self.problem.values));
+        }
+        let mut all = indices.clone();
+        let items = self.problem.items.iter();
+        let put = items.filter(|item| model.puts(&item.call).is_some_and(|v| found.contains(&v)));
+        all.extend(put.map(|item| item.index));
+        let mut kept = [indices, all].map(|mut some| {
+            some.sort_unstable();
+            some.dedup();
+            some
+        });
+        let [few, all] = &mut kept;
+        std::mem::take(if all.len() <= COMPLETE_MAX { all } else { few })
+    }
+
+    fn told(&self, indices: Vec<u32>, sentence: String) -> Evidence {
         let key = indices.first().map_or("?", |index| {
             let operation = &self.history.operations[*index as usize];
             self.history.key_name(operation.key)
@@ -136,6 +168,7 @@ impl<M: Model> Story<'_, M> {
             key: key.to_owned(),
             operations: indices.into_iter().map(|index| index as usize).collect(),
             sentence,
+            attempt: None,
         }
     }
 
@@ -174,3 +207,6 @@ impl Quick {
         })
     }
 }
+
+/// More operations than these hide what is wrong.
+const COMPLETE_MAX: usize = 24;

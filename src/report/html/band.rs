@@ -14,7 +14,7 @@ pub(super) struct Band {
     pub(super) tag: String,
     pub(super) label: String,
     verb: String,
-    ink: &'static str,
+    pub(super) ink: &'static str,
     pub(super) from: Nanos,
     pub(super) to: Nanos,
     pub(super) landed: bool,
@@ -109,6 +109,11 @@ pub(super) fn name(svg: &mut Svg, bands: &[Band], axis: TimeAxis, y: f64) {
 }
 
 impl Band {
+    /// `T1 SIGKILL n1 (leader)`.
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.tag, self.label)
+    }
+
     fn of(asked: &FaultAsked, from: Nanos, to: Nanos) -> Self {
         Self {
             tag: asked

@@ -24,6 +24,7 @@ use crate::results::RunRecord;
 
 use super::Reporter;
 use band::bands;
+pub use counterexample::counterexample_page;
 use roles::Lanes;
 use svg::{LogAxis, TimeAxis, escape};
 
@@ -77,7 +78,6 @@ fn sections(record: &RunRecord) -> Vec<String> {
         table::head(record),
         table::checks(record),
         table::warnings(record),
-        counterexample::section(record, &bands),
     ];
     if !points.is_empty() {
         page.push(titled(
@@ -108,6 +108,12 @@ fn sections(record: &RunRecord) -> Vec<String> {
             table::latency(record)
         ));
     }
+    let evidence = record.evidence.as_ref();
+    page.push(counterexample::section(
+        &record.history,
+        evidence,
+        &record.events,
+    ));
     page.push(table::measures(record));
     page.push(table::environment(record));
     page
@@ -142,13 +148,13 @@ mod tests {
         let mut from = 0;
         for title in [
             "Checks:",
-            "Counterexample:",
             "Latency over time",
             "Throughput",
             "Node roles",
             "Failover anatomy",
             "Close-ups",
             "Latency by percentile",
+            "Counterexample:",
             "All measures",
             "Environment",
             "Again",

@@ -44,11 +44,16 @@ pub(super) struct Lanes {
 
 impl Lanes {
     pub(super) fn of(record: &RunRecord) -> Self {
+        Self::of_events(&record.events, record.plan.nodes, record.duration)
+    }
+
+    /// What `nodes` nodes did until `end`.
+    pub(super) fn of_events(events: &[Event], nodes: u8, end: Nanos) -> Self {
         let mut tracker = Tracker {
-            nodes: vec![Track::default(); usize::from(record.plan.nodes)],
+            nodes: vec![Track::default(); usize::from(nodes)],
             effects: BTreeMap::new(),
         };
-        let mut events: Vec<&Event> = record.events.iter().collect();
+        let mut events: Vec<&Event> = events.iter().filter(|event| event.time <= end).collect();
         events.sort_by_key(|event| event.time);
         for event in events {
             tracker.see(event);
@@ -58,9 +63,9 @@ impl Lanes {
             cut: Vec::new(),
         };
         for mut track in tracker.nodes {
-            track.turn(record.duration);
+            track.turn(end);
             if let Some(since) = track.cut_since {
-                track.cut.push((since, record.duration));
+                track.cut.push((since, end));
             }
             lanes.nodes.push(track.spans);
             lanes.cut.push(track.cut);
@@ -70,6 +75,11 @@ impl Lanes {
 
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// Per node: its stretches in the order of time.
+    pub(super) fn spans(&self) -> &[Vec<Span>] {
+        &self.nodes
     }
 
     /// Draws every lane `height` high, one below the other at distance `pitch`; `words` writes the
@@ -133,9 +143,7 @@ impl Lanes {
         }
         svg.path(&cuts, CUT_INK);
         for (x, y, state) in labels {
-            let dark = matches!(state, State::Leader | State::Syncing);
-            let ink = if dark { ink::ON_DARK } else { ink::TEXT };
-            svg.text(x, y, Anchor::Start, ink, state.word());
+            svg.text(x, y, Anchor::Start, state.words(), state.word());
         }
     }
 }
@@ -403,7 +411,7 @@ const fn role_after(what: &NodeEventKind) -> Option<State> {
 }
 
 impl State {
-    const fn word(self) -> &'static str {
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Down => "down",
             Self::Follower => "follower",
@@ -414,7 +422,15 @@ impl State {
         }
     }
 
-    const fn ink(self) -> &'static str {
+    /// The attributes of its word.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Leader | Self::Syncing => ink::ON_DARK,
+            Self::Down | Self::Follower | Self::Paused | Self::Looking => ink::TEXT,
+        }
+    }
+
+    pub(super) const fn ink(self) -> &'static str {
         match self {
             Self::Down => {
                 r##"class="rd" fill="#fff" stroke="#cf222e" stroke-width="1" stroke-dasharray="3 2""##

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Failure, Shape};
-use crate::check::{CheckResult, Class, Evidence};
+use crate::check::{Attempt, CheckResult, Class, Evidence};
 use crate::clock::Nanos;
 use crate::history::{Action, History, KeyId, Outcome, Value};
 use crate::measure::{LatencySummary, Measurements, Metric, Outage, TrialMeasure, Unit};
@@ -173,12 +173,22 @@ pub(super) fn clash(history: &mut History) -> Evidence {
             operation.completed = Nanos::MAX;
         }
     }
-    Evidence {
-        key: "k1".to_owned(),
-        operations,
-        sentence: "the read returned 1, but the write of 2 began after the write of 1 had ended \
+    let sentence = "the read returned 1, but the write of 2 began after the write of 1 had ended \
                    and ended before the read began"
-            .to_owned(),
+        .to_owned();
+    let stuck = operations[3];
+    let attempt = Attempt {
+        object: "register holds",
+        order: operations[..2].to_vec(),
+        held: ["another value", "1", "2"].map(str::to_owned).into(),
+        stuck,
+        is_start_chosen: false,
+        is_part: false,
+        is_longest: true,
+    };
+    Evidence {
+        attempt: Some(attempt),
+        ..Evidence::new("k1".to_owned(), operations, sentence)
     }
 }
 
