@@ -101,6 +101,9 @@ pub(super) fn of_object<M: Model>(
     Some(Attempt { is_part, ..attempt })
 }
 
+/// A way from a start, with what was searched.
+type Tried<'s, 'm, M> = (Path, &'s Start<<M as Model>::State>, Search<'m, M>);
+
 /// The longest order of `steps` from the best of `starts`, the first of those that do equally
 /// well. A start from which everything fits is none: the evidence speaks of another. `show` tells a
 /// state in a word.
@@ -111,7 +114,7 @@ fn longest<M: Model>(
     starts: &[Start<M::State>],
     show: &dyn Fn(&M::State) -> String,
 ) -> Option<Attempt> {
-    let mut best: Option<(Path, &Start<M::State>, Search<'_, M>)> = None;
+    let mut best: Option<Tried<'_, '_, M>> = None;
     for start in starts {
         let mut search = Search::new(model, values, steps, STEPS / starts.len() as u32);
         let mut path = Path::default();

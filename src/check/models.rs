@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::WEAK;
 use super::linearizable::{self, Budget, Linearizability};
 use super::object::{self, quick_fifo, quick_list, quick_lock, quick_queue, quick_set};
 use crate::history::{Action, Content, History, Operation, Outcome, Values, Verb};
@@ -227,7 +228,9 @@ fn has_read(history: &History) -> bool {
 
 fn names() -> Vec<&'static str> {
     let all = MODELS.iter().map(|model| model.name);
-    all.chain(ALIASES.map(|(alias, _)| alias)).collect()
+    let aliases = ALIASES.iter().map(|(alias, _)| *alias);
+    let weak = WEAK.iter().map(|(name, ..)| *name);
+    all.chain(aliases).chain(weak).collect()
 }
 
 fn advice(others: &[&str]) -> String {
@@ -266,7 +269,7 @@ mod tests {
         let refused = judged("register", &history).expect_err("a register has no queue");
         insta::assert_snapshot!(refused, @"operation 0, `enqueue 5`, is none that the model `register` knows (read, write, cas): write --model queue or --model fifo");
         let refused = judged("stack", &history).expect_err("there is none");
-        insta::assert_snapshot!(refused, @"there is no model `stack`: write one of register, kv, append-list, set, counter, queue, fifo, mutex, cas-register, lock, fifo-queue");
+        insta::assert_snapshot!(refused, @"there is no model `stack`: write one of register, kv, append-list, set, counter, queue, fifo, mutex, cas-register, lock, fifo-queue, zookeeper, zookeeper_synced, sessions, staleness");
     }
 
     #[test]

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::failure::{self, Failure};
+use crate::check::{MODELS, WEAK};
 use crate::exit::Exit;
 use crate::fault::FaultSpec;
+use crate::history::formats::Format;
 use crate::measure::METRICS;
 use crate::results::{RunFolder, runs};
 
@@ -28,6 +30,7 @@ enum What {
     Systems,
     Workloads,
     Models,
+    Formats,
     Metrics,
 }
 
@@ -38,6 +41,7 @@ pub(super) fn list(arguments: &ListArguments) -> Result<Exit, Failure> {
         What::Systems,
         What::Workloads,
         What::Models,
+        What::Formats,
         What::Metrics,
     ];
     match arguments.what {
@@ -67,10 +71,15 @@ fn entries(what: What) -> Vec<(&'static str, &'static str)> {
             )]
         }
         What::Models => {
-            vec![(
-                "register",
-                "one register per key: read, write, cas; linearizable or not",
-            )]
+            let models = MODELS.iter().map(|model| (model.name, model.summary));
+            let weaker = WEAK.iter().map(|(name, summary, _)| (*name, *summary));
+            models.chain(weaker).collect()
+        }
+        What::Formats => {
+            let formats = Format::ALL.into_iter();
+            formats
+                .map(|format| (format.name(), format.summary()))
+                .collect()
         }
         What::Metrics => METRICS
             .iter()

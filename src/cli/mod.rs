@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod check_file;
 mod failure;
 mod list;
 mod picture;
@@ -36,7 +37,7 @@ struct Arguments {
 enum Command {
     /// Run plans: start a cluster, drive load, inject faults, judge
     Run(run::RunArguments),
-    /// Judge the history of a run, or of a history.jsonl from elsewhere
+    /// Judge the history of a run, or a history file that any tool recorded
     Check(check::CheckArguments),
     /// Make the reports of a run again from its files
     Report(report::ReportArguments),

@@ -220,6 +220,34 @@ impl History {
             .map(String::as_str)
     }
 
+    /// Those operations alone, with what they refer to; indices beyond the end are left out.
+    #[must_use]
+    pub fn part(&self, indices: &[usize]) -> Self {
+        let mut part = Self {
+            values: self.values.clone(),
+            errors: self.errors.clone(),
+            ..Self::default()
+        };
+        let mut keys: Vec<KeyId> = Vec::new();
+        for index in indices {
+            let Some(operation) = self.operations.get(*index) else {
+                continue;
+            };
+            let known = keys.iter().position(|key| *key == operation.key);
+            let number = known.unwrap_or_else(|| {
+                keys.push(operation.key);
+                part.keys.push(self.key_name(operation.key).to_owned());
+                keys.len() - 1
+            });
+            part.operations.push(Operation {
+                key: KeyId(number as u32),
+                ..operation.clone()
+            });
+        }
+        part.operations.sort_by_key(|operation| operation.invoked);
+        part
+    }
+
     /// How many operations ended in each way: ok, fail, info.
     #[must_use]
     pub fn outcomes(&self) -> [usize; 3] {

@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 
 use crate::check::linearizable::{self, Budget, Linearizability};
 use crate::check::{
-    CheckResult, Class, Evidence, Promise, converged, lost_writes, session_guarantees,
-    split_brain_writes, stale_reads, time_behind, versions_behind, zookeeper,
+    CheckResult, Class, Promise, converged, lost_writes, session_guarantees, split_brain_writes,
+    stale_reads, time_behind, versions_behind, zookeeper,
 };
 use crate::clock::{Nanos, RunClock};
 use crate::exit::Exit;
@@ -90,13 +90,6 @@ pub fn judge(folder: &RunFolder) -> Result<RunRecord, JudgeError> {
     })
 }
 
-/// Judges the linearizability of any register history.
-#[must_use]
-pub fn judge_history(history: &History) -> (CheckResult, Option<Evidence>) {
-    let linear = linearizability(history);
-    (linear.result(), linear.evidence)
-}
-
 /// What the measures need to know of the plan.
 pub(super) fn context(plan: &PlanFacts) -> Context {
     let voters = NodeId::all(plan.nodes).collect();
@@ -104,14 +97,16 @@ pub(super) fn context(plan: &PlanFacts) -> Context {
 }
 
 fn linearizability(history: &History) -> Linearizability {
-    within_limit(|budget| linearizable::check(history, &Register::default(), budget))
+    within_limit(CHECK_LIMIT, |budget| {
+        linearizable::check(history, &Register::default(), budget)
+    })
 }
 
-/// Checks on all processors, and gives up after [`CHECK_LIMIT`].
-fn within_limit<T>(check: impl FnOnce(&Budget<'_>) -> T) -> T {
+/// Checks on all processors, and gives up after `limit`.
+pub(super) fn within_limit<T>(limit: Nanos, check: impl FnOnce(&Budget<'_>) -> T) -> T {
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let clock = RunClock::start();
-    let is_over = move || clock.now() > CHECK_LIMIT;
+    let is_over = move || clock.now() > limit;
     let budget = Budget {
         is_over: &is_over,
         ..Budget::without_clock(threads)
@@ -166,7 +161,9 @@ fn weaker_predicates(expect: &[String], history: &History) -> Predicates {
         add("session_guarantees", found.result(), None);
     }
     if is_expected("zookeeper") {
-        let found = within_limit(|budget| zookeeper(history, Promise::default(), budget));
+        let found = within_limit(CHECK_LIMIT, |budget| {
+            zookeeper(history, Promise::default(), budget)
+        });
         add("zookeeper", found.result(), None);
     }
     if is_expected("stale_versions") {
@@ -174,7 +171,9 @@ fn weaker_predicates(expect: &[String], history: &History) -> Predicates {
         add("stale_versions", found.result(), Some(found.max()));
     }
     if is_expected("stale_time") {
-        let found = within_limit(|budget| time_behind(history, Value::NIL, budget));
+        let found = within_limit(CHECK_LIMIT, |budget| {
+            time_behind(history, Value::NIL, budget)
+        });
         let mut result = found.result();
         if found.unexplained.is_empty() && !found.undecided.is_empty() {
             result.verdict = Verdict::Unknown;

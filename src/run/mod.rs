@@ -7,6 +7,7 @@ mod environment;
 mod finish;
 mod interrupt;
 mod judge;
+mod judge_history;
 mod layout;
 mod observe;
 mod online;
@@ -28,7 +29,8 @@ use tokio::task::LocalSet;
 use crate::plan::Plan;
 use crate::results::{FolderError, RunFolder};
 
-pub use judge::{JudgeError, judge, judge_history};
+pub use judge::{JudgeError, judge};
+pub use judge_history::{HistoryJudgement, Measure, judge_history};
 pub use progress::{Progress, Silent};
 pub use setup::{SetupError, facts_of};
 

@@ -115,6 +115,14 @@ fn is_untried(operation: &Operation) -> bool {
         && operation.error.is_some()
 }
 
+/// A CAS that failed and tells what it saw read that.
+fn is_read(operation: &Operation) -> bool {
+    matches!(
+        (operation.action, operation.outcome, operation.seen),
+        (Action::Cas { .. }, Outcome::Fail, Some(_))
+    )
+}
+
 struct Writer<'a> {
     history: &'a History,
     format: Format,
@@ -135,45 +143,23 @@ impl Writer<'_> {
         process: u64,
         is_end: bool,
     ) -> Result<(), Inexpressible> {
-        let kind = if is_end {
-            operation.outcome.word()
-        } else {
-            "invoke"
+        let kind = match operation.outcome.word() {
+            _ if !is_end => "invoke",
+            _ if is_read(operation) => "ok",
+            outcome => outcome,
         };
-        let is_read = matches!(
-            (operation.action, operation.outcome, operation.seen),
-            (Action::Cas { .. }, Outcome::Fail, Some(_))
-        );
-        let kind = if is_read && is_end { "ok" } else { kind };
-        let (f, value) = match operation.action {
-            _ if is_read => ("read", self.seen(operation, is_end)?),
-            Action::Read => ("read", self.seen(operation, is_end)?),
-            Action::Do(Verb::Dequeue, _) => ("dequeue", self.seen(operation, is_end)?),
-            Action::Write(to) => ("write", self.value(to)?),
-            Action::Cas { from, to } => (
-                "cas",
-                format!("[{} {}]", self.value(from)?, self.value(to)?),
-            ),
-            Action::Do(verb @ (Verb::Acquire | Verb::Release), _) => {
-                (verb.word(), "nil".to_owned())
-            }
-            Action::Do(verb, value) => (verb.word(), self.value(value)?),
-        };
-        let key = self.history.key_name(operation.key);
+        let (f, value) = self.told(operation, is_end)?;
+        let key = quoted(self.history.key_name(operation.key));
         // Writing to a text cannot fail.
         let _ = match self.format {
             Format::JepsenLog => {
                 if matches!(operation.action, Action::Do(..)) {
                     return Err(self.cannot(&format!("`{f}`")));
                 }
-                let is_lost = is_end
-                    && (operation.outcome == Outcome::Info
-                        || (operation.outcome == Outcome::Fail
-                            && operation.action == Action::Read));
-                let value = if is_lost {
-                    ":timed-out".to_owned()
-                } else {
-                    value
+                let value = match operation.outcome {
+                    Outcome::Info if is_end => ":timed-out",
+                    Outcome::Fail if is_end && operation.action == Action::Read => ":timed-out",
+                    _ => &value,
                 };
                 writeln!(out, "INFO  jepsen.util - {process}\t:{kind}\t:{f}\t{value}")
             }
@@ -188,31 +174,46 @@ impl Writer<'_> {
                 };
                 writeln!(
                     out,
-                    "{{:process {process}, :type :{kind}, :f :{f}, :key {}, :value {value}}}",
-                    quoted(key)
+                    "{{:process {process}, :type :{kind}, :f :{f}, :key {key}, :value {value}}}"
                 )
             }
             Format::Edn | Format::Jsonl => {
-                let time = if is_end {
-                    operation.completed
-                } else {
-                    operation.invoked
+                let (time, error) = match is_end {
+                    true if is_read(operation) => (operation.completed, None),
+                    true => (operation.completed, self.history.error_text(operation)),
+                    false => (operation.invoked, None),
                 };
-                let error = self
-                    .history
-                    .error_text(operation)
-                    .filter(|_| is_end && !is_read);
-                let error =
-                    error.map_or_else(String::new, |text| format!(", :error {}", quoted(text)));
-                let key = quoted(key);
+                let error = error.map(|text| format!(", :error {}", quoted(text)));
                 writeln!(
                     out,
-                    "{{:process {process}, :type :{kind}, :f :{f}, :key {key}, :value {value}, :time {}{error}}}",
-                    time.0
+                    "{{:process {process}, :type :{kind}, :f :{f}, :key {key}, :value {value}, \
+                     :time {}{}}}",
+                    time.0,
+                    error.unwrap_or_default()
                 )
             }
         };
         Ok(())
+    }
+
+    /// The name of an operation and its value.
+    fn told(
+        &self,
+        operation: &Operation,
+        is_end: bool,
+    ) -> Result<(&'static str, String), Inexpressible> {
+        Ok(match operation.action {
+            Action::Cas { .. } if is_read(operation) => ("read", self.seen(operation, is_end)?),
+            Action::Read => ("read", self.seen(operation, is_end)?),
+            Action::Do(Verb::Dequeue, _) => ("dequeue", self.seen(operation, is_end)?),
+            Action::Write(to) => ("write", self.value(to)?),
+            Action::Cas { from, to } => {
+                let pair = [self.value(from)?, self.value(to)?];
+                ("cas", format!("[{}]", pair.join(" ")))
+            }
+            Action::Do(verb, value) if verb.takes_value() => (verb.word(), self.value(value)?),
+            Action::Do(verb, _) => (verb.word(), "nil".to_owned()),
+        })
     }
 
     /// What was seen, at the end of an operation that saw something.

@@ -79,7 +79,8 @@ pub(super) fn read(
         match parsed {
             Ok(None) => {}
             Ok(Some(parsed))
-                if *has_times.get_or_insert(parsed.time.is_some()) != parsed.time.is_some() =>
+                if *has_times.get_or_insert_with(|| parsed.time.is_some())
+                    != parsed.time.is_some() =>
             {
                 sink.skip(Problem::MixedTimes, line)?;
             }
@@ -111,6 +112,9 @@ fn is_independent(text: &str) -> bool {
             continue;
         }
         seen += 1;
+        if entry.key.is_some() {
+            return false;
+        }
         let inner = match entry.value {
             Some(Edn::Tuple(_)) => continue,
             Some(Edn::Sequence(pair)) if pair.len() == 2 => pair.into_iter().nth(1),
@@ -153,16 +157,9 @@ fn of_form(form: Edn<'_>, style: Style) -> Result<Option<Line<'_>>, Problem> {
         ));
     };
     let entry = Entry::of(pairs);
-    let process = match entry.process {
-        Some(Edn::Keyword(_) | Edn::Symbol(_)) => return Ok(None),
-        Some(Edn::Integer(number)) => u64::try_from(number).ok(),
-        Some(other) => return Err(wrong("process", &other, NATURAL)),
-        None => None,
+    let Some(process) = process(entry.process)? else {
+        return Ok(None);
     };
-    let process = process.ok_or(Problem::Missing {
-        field: "process",
-        expected: NATURAL,
-    })?;
     let kind = match &entry.kind {
         Some(Edn::Keyword(word)) => Kind::of(word.as_bytes()),
         _ => None,
@@ -203,17 +200,7 @@ fn of_form(form: Edn<'_>, style: Style) -> Result<Option<Line<'_>>, Problem> {
         },
         ..Line::default()
     };
-    line.value = match (f, kind) {
-        (Word::Read | Word::Do(Verb::Dequeue | Verb::Acquire | Verb::Release), Kind::Invoke) => {
-            Argument::Missing
-        }
-        (Word::Read | Word::Do(Verb::Dequeue), Kind::Complete(Outcome::Ok)) => argument(value)?,
-        (Word::Do(Verb::Acquire | Verb::Release), _) => Argument::Missing,
-        // What did not happen or nobody knows may carry anything; what was asked is known.
-        (_, Kind::Complete(_)) if value.is_none() => Argument::Missing,
-        (_, Kind::Complete(Outcome::Fail | Outcome::Info)) => Argument::Missing,
-        (_, Kind::Invoke | Kind::Complete(Outcome::Ok)) => argument(value)?,
-    };
+    line.value = told(f, kind, value)?;
     let has_compared = || {
         line.error
             .as_deref()
@@ -223,6 +210,35 @@ fn of_form(form: Edn<'_>, style: Style) -> Result<Option<Line<'_>>, Problem> {
         line.error = None;
     }
     Ok(Some(line))
+}
+
+/// The number of a process; `None` if it has a name, as the nemesis has.
+fn process(form: Option<Edn<'_>>) -> Result<Option<u64>, Problem> {
+    let missing = Problem::Missing {
+        field: "process",
+        expected: NATURAL,
+    };
+    match form {
+        None => Err(missing),
+        Some(Edn::Keyword(_) | Edn::Symbol(_)) => Ok(None),
+        Some(Edn::Integer(number)) if number >= 0 => Ok(Some(number.unsigned_abs())),
+        Some(other) => Err(wrong("process", &other, NATURAL)),
+    }
+}
+
+/// What the value of a map tells, depending on what it is the value of.
+fn told(f: Word, kind: Kind, value: Option<Edn<'_>>) -> Result<Argument<'_>, Problem> {
+    match (f, kind) {
+        (Word::Read | Word::Do(Verb::Dequeue | Verb::Acquire | Verb::Release), Kind::Invoke) => {
+            Ok(Argument::Missing)
+        }
+        (Word::Read | Word::Do(Verb::Dequeue), Kind::Complete(Outcome::Ok)) => argument(value),
+        (Word::Do(Verb::Acquire | Verb::Release), _) => Ok(Argument::Missing),
+        // What did not happen or nobody knows may carry anything; what was asked is known.
+        (_, Kind::Complete(_)) if value.is_none() => Ok(Argument::Missing),
+        (_, Kind::Complete(Outcome::Fail | Outcome::Info)) => Ok(Argument::Missing),
+        (_, Kind::Invoke | Kind::Complete(Outcome::Ok)) => argument(value),
+    }
 }
 
 /// The word of an operation's name.

@@ -157,7 +157,7 @@ impl Picture<'_> {
     }
 
     fn to(&self, operation: &Operation) -> f64 {
-        ended(operation).map_or(self.layout.edges().1, |end| self.layout.x(end))
+        ended(operation).map_or_else(|| self.layout.edges().1, |end| self.layout.x(end))
     }
 
     /// The faults as shades with their names.
