@@ -157,7 +157,7 @@ mod tests {
         let evidence = record.evidence.as_ref().unwrap();
         let mut events = record.events.clone();
         for event in &mut events {
-            event.time = Nanos(event.time.0.saturating_sub(540_000_000));
+            event.time = Nanos(event.time.0.saturating_sub(790_000_000));
         }
         let drawn = section(&record.history, Some(evidence), &events);
         assert!(drawn.contains(">leader</text>"), "{drawn}");
