@@ -111,7 +111,7 @@ fn longest<M: Model>(
     starts: &[Start<M::State>],
     show: &dyn Fn(&M::State) -> String,
 ) -> Option<Attempt> {
-    let mut best: Option<(Path, &Start<M::State>, Search<'_, M>)> = None;
+    let mut best: Option<(Path, &Start<M::State>, u32)> = None;
     for start in starts {
         let mut search = Search::new(model, values, steps, STEPS / starts.len() as u32);
         let mut path = Path::default();
@@ -119,10 +119,10 @@ fn longest<M: Model>(
         let path = search.best.clone();
         let is_better = (best.as_ref()).is_none_or(|(other, ..)| path.rank() > other.rank());
         if is_better && path.certain < steps.certain() {
-            best = Some((path, start, search));
+            best = Some((path, start, search.left));
         }
     }
-    let (path, start, search) = best?;
+    let (path, start, left) = best?;
     let mut state = start.state.clone();
     let mut held = vec![show(&state)];
     for step in &path.order {
@@ -137,7 +137,7 @@ fn longest<M: Model>(
         stuck: steps.all[stuck].index,
         is_start_chosen: start.is_chosen,
         is_part: false,
-        is_longest: search.left > 0,
+        is_longest: left > 0,
     })
 }
 

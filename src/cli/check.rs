@@ -128,7 +128,8 @@ fn check_file(path: &Path, arguments: &CheckArguments, color: Color) -> Result<E
                 word
             };
             failure::output(&format!("{word}  {name}: {} ({took})\n", result.measured));
-            if !result.reason.is_empty() {
+            // The lanes end with the sentence.
+            if !result.reason.is_empty() && evidence.is_none() {
                 failure::output(&format!("      {}\n", result.reason));
             }
             if let Some(evidence) = evidence {
