@@ -101,9 +101,6 @@ pub(super) fn of_object<M: Model>(
     Some(Attempt { is_part, ..attempt })
 }
 
-/// A way from a start, with what was searched.
-type Tried<'s, 'm, M> = (Path, &'s Start<<M as Model>::State>, Search<'m, M>);
-
 /// The longest order of `steps` from the best of `starts`, the first of those that do equally
 /// well. A start from which everything fits is none: the evidence speaks of another. `show` tells a
 /// state in a word.
@@ -114,7 +111,7 @@ fn longest<M: Model>(
     starts: &[Start<M::State>],
     show: &dyn Fn(&M::State) -> String,
 ) -> Option<Attempt> {
-    let mut best: Option<Tried<'_, '_, M>> = None;
+    let mut best: Option<(Path, &Start<M::State>, u32)> = None;
     for start in starts {
         let mut search = Search::new(model, values, steps, STEPS / starts.len() as u32);
         let mut path = Path::default();
@@ -122,10 +119,10 @@ fn longest<M: Model>(
         let path = search.best.clone();
         let is_better = (best.as_ref()).is_none_or(|(other, ..)| path.rank() > other.rank());
         if is_better && path.certain < steps.certain() {
-            best = Some((path, start, search));
+            best = Some((path, start, search.left));
         }
     }
-    let (path, start, search) = best?;
+    let (path, start, left) = best?;
     let mut state = start.state.clone();
     let mut held = vec![show(&state)];
     for step in &path.order {
@@ -140,7 +137,7 @@ fn longest<M: Model>(
         stuck: steps.all[stuck].index,
         is_start_chosen: start.is_chosen,
         is_part: false,
-        is_longest: search.left > 0,
+        is_longest: left > 0,
     })
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::WEAK;
 use super::linearizable::{self, Budget, Linearizability};
-use super::object::{self, quick_fifo, quick_list, quick_lock, quick_queue, quick_set};
+use super::object::{self, quick_fifo, quick_list, quick_lock, quick_queue, quick_set, quick_text};
 use crate::history::{Action, Content, History, Operation, Outcome, Values, Verb};
 use crate::model::{AppendList, Call, Counter, Fifo, Kv, Model, Mutex, Queue, Register, Set};
 
@@ -94,7 +94,7 @@ macro_rules! models {
 }
 
 models! {
-    "kv" Kv None; &["read", "write", "append"]; "one text per key: get (read), put (write) and append; absent is the empty text"; "a search"
+    "kv" Kv Some(quick_text); &["read", "write", "append"]; "one text per key: get (read), put (write) and append; absent is the empty text"; "zones where no written text begins another, else a search"
     "append-list" AppendList Some(quick_list); &["read", "append"]; "one list per key: append an element, read all in their order"; "prefixes where elements are unique, else a search"
     "set" Set Some(quick_set); &["read", "add"]; "one set per key: add an element, read all in any order"; "inclusion where each element is added once, else a search"
     "counter" Counter None; &["read", "add"]; "one sum per key: add a number, read the sum"; "a search"

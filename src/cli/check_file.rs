@@ -200,7 +200,9 @@ impl Checked<'_> {
                 ),
                 _ => format!("      {word}  {}: {}\n", check.name, check.measured),
             };
-            if !check.reason.is_empty() {
+            // The lanes end with the sentence.
+            let is_told = number == 0 && self.judgement.evidence.is_some();
+            if !check.reason.is_empty() && !is_told {
                 text += &format!("      {}\n", check.reason);
             }
         }

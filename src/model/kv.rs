@@ -56,6 +56,10 @@ impl Model for Kv {
         format!("the text could not have been {}", values.show(seen))
     }
 
+    fn resets(&self, call: &Call) -> bool {
+        call.outcome == Outcome::Ok && matches!(call.action, Action::Write(_))
+    }
+
     fn bytes(&self, state: &Self::State) -> usize {
         state.len()
     }

@@ -85,6 +85,12 @@ pub trait Model: Sync {
         call.action == Action::Read
     }
 
+    /// Whether what was there before no longer matters after `call`; then all updates of the
+    /// object have to fit every state.
+    fn resets(&self, _call: &Call) -> bool {
+        false
+    }
+
     /// Whether it matters who asked.
     fn is_personal(&self) -> bool {
         false

@@ -37,7 +37,8 @@ use crate::verdict::Verdict;
 pub(super) use evidence::{Moment, narrate};
 pub(super) use forget::{Glance, Rest, glance, is_in_flight};
 pub(super) use limit::{Limit, What};
-use zones::{Answer, Unsure};
+use zones::Unsure;
+pub(super) use zones::{Answer, Clash, Hold};
 
 /// How much the check may spend.
 #[derive(Clone, Copy)]
@@ -193,6 +194,16 @@ pub(super) fn prove(history: &History, initial: Value, budget: &Budget<'_>) -> O
         KeyAnswer::Illegal(evidence) => Some(evidence),
         KeyAnswer::Ok | KeyAnswer::Undecided(_) => None,
     }
+}
+
+/// What zones say about operations of one key.
+pub(super) fn judge_operations(operations: &[Operation], initial: Value) -> Answer {
+    let indices: Vec<u32> = (0..operations.len() as u32).collect();
+    zones::judge(&KeyHistory {
+        operations,
+        indices: &indices,
+        initial,
+    })
 }
 
 /// The operations that were tried.

@@ -22,7 +22,7 @@ use crate::history::{Action, Outcome, Value};
 
 /// What zones can say about a key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(in crate::check) enum Answer {
     /// An order exists.
     Ok,
     /// No order exists.
@@ -33,7 +33,7 @@ pub(super) enum Answer {
 
 /// Why zones cannot tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unsure {
+pub(in crate::check) enum Unsure {
     /// Two updates have this value, and somebody saw it.
     Repeated(Value),
     /// So many failed CASes hide what they saw, and do not fit any place known to be free.
@@ -45,7 +45,7 @@ pub(super) enum Unsure {
 ///
 /// *Proofs*: operations that show that an update of unknown outcome among the others took effect.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Clash {
+pub(in crate::check) enum Clash {
     /// A value was seen that nobody can have written.
     Unwritten {
         value: Value,
@@ -75,17 +75,17 @@ pub(super) enum Clash {
 
 /// How long a chain certainly lasted.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Hold {
+pub(in crate::check) struct Hold {
     /// The first operation of the chain to return; `NONE` for the initial value.
-    pub(super) since: u32,
+    pub(in crate::check) since: u32,
     /// The last operation of the chain to begin; `NONE` for the initial value.
-    pub(super) until: u32,
+    pub(in crate::check) until: u32,
     /// The updates that tie the two together.
-    pub(super) links: Vec<u32>,
+    pub(in crate::check) links: Vec<u32>,
     /// What shows that those of them whose outcome is unknown took effect.
-    pub(super) proofs: Vec<u32>,
+    pub(in crate::check) proofs: Vec<u32>,
     /// Whether the register held the chain from `since` to `until` (a forward zone).
-    pub(super) is_forward: bool,
+    pub(in crate::check) is_forward: bool,
 }
 
 /// The zone of one chain.

@@ -18,12 +18,14 @@ mod ranks;
 mod search;
 mod sets;
 mod shrink;
+mod texts;
 
 pub(super) use depth::{Depth, Slice};
 pub(super) use lists::quick as quick_list;
 pub(super) use locks::quick as quick_lock;
 pub(super) use queues::{fifo as quick_fifo, queue as quick_queue};
 pub(super) use sets::quick as quick_set;
+pub(super) use texts::quick as quick_text;
 
 use problem::Item;
 pub(super) use problem::Problem;

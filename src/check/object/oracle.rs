@@ -547,7 +547,7 @@ fn counters_agree_with_brute_force() {
 
 #[test]
 fn texts_agree_with_brute_force() {
-    agree("kv", &Kv, None);
+    agree("kv", &Kv, Some(super::quick_text));
 }
 
 #[test]

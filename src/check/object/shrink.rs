@@ -4,6 +4,8 @@
 //! too*; so a part without an order still proves the violation:
 //! - What begins after the stuck return goes; what returns later may or may not have happened.
 //! - An observation may go.
+//! - Before an update that [resets](Model::resets) the object anything may have happened: what had
+//!   returned by then goes, and so do the observations that may have come before it.
 //! - All operations of a tie may go together, and their traces in what others found with them
 //!   ([`Model::tie`], [`Model::forget`]).
 
@@ -52,6 +54,7 @@ pub(super) fn minimal<M: Model>(problem: &Problem<'_, M>, at: usize, budget: &Bu
         whole: items,
         values: problem.values.clone(),
     };
+    shrinker.begin_late();
     shrinker.shrink();
     let Shrinker { best, values, .. } = shrinker;
     Part { values, ..best }
@@ -86,6 +89,37 @@ struct Shrinker<'a, M> {
 }
 
 impl<M: Model> Shrinker<'_, M> {
+    /// Begins with the latest reset after which there is no order.
+    fn begin_late(&mut self) {
+        let resets: Vec<Item> = (self.whole.iter().rev())
+            .filter(|item| !item.is_optional() && self.model.resets(&item.call))
+            .copied()
+            .collect();
+        // Mostly one of the last; far from the end not every one is tried.
+        let tries = (0..FIRST_RESETS).chain((1..32).map(|power| FIRST_RESETS << power));
+        for reset in tries.map_while(|number| resets.get(number)) {
+            let stays = |item: &&Item| match item.observes {
+                true => reset.is_before(item),
+                false => !item.is_before(reset),
+            };
+            let problem = Problem {
+                model: self.model,
+                values: &self.values,
+                items: self.whole.iter().filter(stays).copied().collect(),
+            };
+            self.steps = self.steps.saturating_sub(self.whole.len() as u64);
+            if let Found::Stuck(at) = search(&problem, self.budget, &mut self.steps) {
+                self.whole.clone_from(&problem.items);
+                self.best = Part {
+                    at,
+                    items: problem.items,
+                    values: Values::default(),
+                };
+                return;
+            }
+        }
+    }
+
     fn shrink(&mut self) {
         let mut units = self.units();
         let mut chunk = units.len().div_ceil(2);
@@ -181,3 +215,6 @@ impl<M: Model> Shrinker<'_, M> {
         }
     }
 }
+
+/// So many of the last resets are all tried.
+const FIRST_RESETS: usize = 16;

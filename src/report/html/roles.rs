@@ -426,7 +426,9 @@ impl State {
     pub(super) const fn words(self) -> &'static str {
         match self {
             Self::Leader | Self::Syncing => ink::ON_DARK,
-            Self::Down | Self::Follower | Self::Paused | Self::Looking => ink::TEXT,
+            // These shades are the same in the dark.
+            Self::Paused | Self::Looking => r##"fill="#1c2128" font-size="11""##,
+            Self::Down | Self::Follower => ink::TEXT,
         }
     }
 

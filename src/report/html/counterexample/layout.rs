@@ -120,7 +120,7 @@ fn stretch(times: &[Nanos], xs: &mut [f64], room: f64) {
 
 /// Left of the lanes stand their names.
 pub(super) const LEFT: f64 = 92.0;
-const RIGHT: f64 = 10.0;
+pub(super) const RIGHT: f64 = 10.0;
 /// Before the first and after the last instant of the evidence.
 const MARGIN: f64 = 54.0;
 /// Between two neighbouring instants at least.
@@ -145,7 +145,7 @@ mod tests {
         assert!(layout.anchors.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
         assert!(layout.width <= PAGE_WIDTH + 0.1, "{}", layout.width);
         for operation in operations {
-            let to = ended(operation).map_or(layout.edges().1, |end| layout.x(end));
+            let to = ended(operation).map_or_else(|| layout.edges().1, |end| layout.x(end));
             assert!(to - layout.x(operation.invoked) >= 100.0);
         }
         let (from, to) = layout.window();

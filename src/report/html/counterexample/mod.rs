@@ -6,6 +6,7 @@ mod layout;
 mod picture;
 
 use crate::check::{Evidence, brief, describe, ended};
+use crate::clock::Nanos;
 use crate::history::{Event, History, Operation};
 
 use super::STYLE;
@@ -48,12 +49,37 @@ fn story(history: &History, evidence: &Evidence, events: &[Event]) -> String {
     }
     let picture = picture(history, evidence, events);
     if !picture.is_empty() {
+        let help = match evidence.attempt {
+            Some(_) => [BARS, ORDER].join(" "),
+            None => BARS.to_owned(),
+        };
         put!(
             html,
-            "<p class=\"dim\">{HELP}</p><div class=\"wide\">{picture}</div>"
+            "<p class=\"dim\">{help}{}</p><div class=\"wide\">{picture}</div>",
+            escape(&last_fault(history, evidence, events))
         );
     }
     html
+}
+
+/// What was last before the operations, where the picture does not reach: ` T1 SIGKILL n1 began
+/// 120 ms before the first of them, and had ended.`
+fn last_fault(history: &History, evidence: &Evidence, events: &[Event]) -> String {
+    let shown = evidence.shown();
+    let operations = shown.iter().filter_map(|at| history.operations.get(*at));
+    let first = origin(operations);
+    let bands = super::bands(events, Nanos::MAX);
+    let before = bands.iter().filter(|band| band.landed && band.from < first);
+    let Some(band) = before.max_by_key(|band| band.from) else {
+        return String::new();
+    };
+    let end = match first.0.checked_sub(band.to.0) {
+        Some(ago) => format!("and had ended {} before it", Nanos(ago)),
+        None => "and was still in force".to_owned(),
+    };
+    let name = brief(&band.name(), WORDS);
+    let began = first.since(band.from);
+    format!(" The fault {name} began {began} before the first of them, {end}.")
 }
 
 /// Everything of the picture in words, for those who cannot see it.
@@ -101,7 +127,7 @@ fn place(evidence: &Evidence, index: usize) -> String {
         return String::new();
     };
     if attempt.stuck == index {
-        return "<span class=\"fail\">✗ does not fit</span>".to_owned();
+        return "<span class=\"fail line\">✗ does not fit</span>".to_owned();
     }
     let place = attempt.order.iter().position(|other| *other == index);
     place.map_or_else(String::new, |place| (place + 1).to_string())
@@ -116,11 +142,11 @@ fn capital(sentence: &str) -> String {
 
 /// Nothing is loaded, and no script runs.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
-const HELP: &str = "Each bar is one operation, from when its client asked to when it had the \
+const BARS: &str = "Each bar is one operation, from when its client asked to when it had the \
                     answer. It took effect at one instant in between; a dashed bar may take effect \
-                    at any later time, or never. The numbers are the longest order of such instants \
-                    that explains the answers; the operation with the cross has to come next and \
-                    does not fit.";
+                    at any later time, or never.";
+const ORDER: &str = "The numbers are the longest order of such instants that explains the answers; \
+                     the operation with the cross has to come next and does not fit.";
 const KEY: usize = 60;
 const WORDS: usize = 120;
 
@@ -128,7 +154,6 @@ const WORDS: usize = 120;
 mod tests {
     use super::*;
     use crate::check::linearizable::{Budget, check};
-    use crate::clock::Nanos;
     use crate::history::{Action, KeyId, Outcome, Value, decode};
     use crate::id::ProcessId;
     use crate::model::Register;
@@ -157,11 +182,19 @@ mod tests {
         let evidence = record.evidence.as_ref().unwrap();
         let mut events = record.events.clone();
         for event in &mut events {
-            event.time = Nanos(event.time.0.saturating_sub(540_000_000));
+            event.time = Nanos(event.time.0.saturating_sub(790_000_000));
         }
         let drawn = section(&record.history, Some(evidence), &events);
         assert!(drawn.contains(">leader</text>"), "{drawn}");
         assert!(drawn.contains("SIGKILL n1 (leader)"));
+        assert!(!drawn.contains("The fault"), "it is in the picture");
+        for event in &mut events {
+            event.time = Nanos(event.time.0.saturating_sub(100_000_000));
+        }
+        let drawn = section(&record.history, Some(evidence), &events);
+        let told = "The fault T1 SIGKILL n1 (leader) began 46.8 ms before the first of them, and \
+                    was still in force.";
+        assert!(drawn.contains(told), "{drawn}");
     }
 
     #[test]

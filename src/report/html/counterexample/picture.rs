@@ -7,9 +7,9 @@ use crate::history::{Event, EventKind, History, Operation, Outcome};
 
 use super::super::band::{self, Band};
 use super::super::roles::Lanes;
-use super::super::svg::{Anchor, Px, Svg, escape, ink, put, width_of};
+use super::super::svg::{Anchor, PAGE_WIDTH, Px, Svg, escape, ink, put, width_of};
 use super::context::Context;
-use super::layout::{LEFT, Layout};
+use super::layout::{LEFT, Layout, RIGHT};
 use crate::report::text::counted;
 
 /// The picture as SVG; nothing without operations.
@@ -122,14 +122,19 @@ struct Point {
 impl Picture<'_> {
     fn draw(&self, context: &Context<'_>, roles: &Lanes, bands: &[Band]) -> String {
         let mut svg = Svg::new(self.layout.width, self.heights.bottom);
-        let mut entries = vec![("operation", OK), ("unknown outcome", INFO)];
+        let mut entries = vec![("operation", OK)];
+        if (self.bars.iter()).any(|bar| ended(bar.operation).is_none()) {
+            entries.push(("unknown outcome", INFO));
+        }
         if self.evidence.attempt.is_some() {
             entries.push(("does not fit", STUCK));
         }
         if !context.rows.is_empty() {
             entries.push(("others of this key", OTHER));
         }
-        svg.legend(self.layout.edges().1, 11.0, &entries);
+        // Where it is seen before anything is scrolled.
+        let right = self.layout.edges().1.min(PAGE_WIDTH - RIGHT);
+        svg.legend(right, 11.0, &entries);
         self.faults(&mut svg, bands);
         self.axis(&mut svg);
         let points = self.points();
@@ -336,10 +341,13 @@ impl Picture<'_> {
             if is_same {
                 continue;
             }
+            let title = escape(held);
+            put!(svg.body, "<g><title>{title}</title>");
             svg.rect(since, y, point.x - since, HELD - 2.0, STATE);
+            svg.body.push_str("</g>");
             let room = ((point.x - since - 6.0) / 6.9).max(0.0) as usize;
             let word = brief(held, room);
-            if room > 0 {
+            if room > LEGIBLE || word == *held {
                 let middle = f64::midpoint(since, point.x);
                 svg.text(middle, y + 14.0, Anchor::Middle, ink::LABEL, &word);
             }
@@ -511,6 +519,8 @@ fn bands(events: &[Event], layout: &Layout) -> Vec<Band> {
     bands
 }
 
+/// What is cut to less than this says nothing.
+const LEGIBLE: usize = 12;
 /// A longer description loses its middle.
 const WORDS: usize = 30;
 /// The same in what appears under the pointer.
