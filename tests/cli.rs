@@ -136,11 +136,18 @@ fn a_history_is_judged_by_its_file() {
     );
     let output = chaos(&["check", "stale.jsonl"], folder.path());
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        text(&output.stdout).contains("FAIL"),
-        "{}",
-        text(&output.stdout)
-    );
+    let stdout = text(&output.stdout);
+    for told in [
+        "FAIL",
+        "Longest order that works: write 1; then read → nil does not fit",
+        "picture  counterexample.html",
+    ] {
+        assert!(stdout.contains(told), "{stdout}");
+    }
+    let sentence = "found the value nil";
+    assert!(stdout.matches(sentence).count() <= 1, "told once: {stdout}");
+    let page = std::fs::read_to_string(folder.path().join("counterexample.html")).unwrap();
+    assert!(page.contains("<svg"), "{page}");
     let output = chaos(&["check", "broken.jsonl"], folder.path());
     assert_eq!(output.status.code(), Some(2));
     assert!(
@@ -148,6 +155,55 @@ fn a_history_is_judged_by_its_file() {
         "{}",
         text(&output.stderr)
     );
+}
+
+#[test]
+fn a_picture_is_drawn_only_of_a_violation_and_where_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let histories = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/histories");
+    let stale = histories.join("stale-read.jsonl").display().to_string();
+    let future = histories.join("future-read.jsonl").display().to_string();
+    let good = folder.path().join("good.jsonl");
+    let line = |kind: &str, time: u64| {
+        format!(
+            "{{\"process\":1,\"type\":\"{kind}\",\"f\":\"write\",\"key\":\"x\",\"value\":1,\"time\":{time}}}\n"
+        )
+    };
+    std::fs::write(&good, line("invoke", 1) + &line("ok", 2)).unwrap();
+    let drawn = |arguments: &[&str]| {
+        let output = chaos(arguments, folder.path());
+        let mut pages: Vec<String> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "html")
+            })
+            .map(|path| {
+                std::fs::remove_file(&path).unwrap();
+                path.file_name().unwrap().to_string_lossy().into_owned()
+            })
+            .collect();
+        pages.sort();
+        (output, pages)
+    };
+    let nothing: [&str; 0] = [];
+    assert_eq!(drawn(&["check", "good.jsonl"]).1, nothing);
+    assert_eq!(drawn(&["check", &stale, "--picture", "none"]).1, nothing);
+    assert_eq!(
+        drawn(&["check", &stale, "--picture", "p.html"]).1,
+        ["p.html"]
+    );
+    assert_eq!(
+        drawn(&["check", &stale, &future]).1,
+        [
+            "counterexample-future-read.html",
+            "counterexample-stale-read.html"
+        ]
+    );
+    let (output, _) = drawn(&["check", &stale, "--picture", "no/such/folder.html"]);
+    assert_eq!(output.status.code(), Some(1), "the verdict stands");
+    assert!(text(&output.stderr).contains("warning: no/such/folder.html was not written"));
 }
 
 #[test]

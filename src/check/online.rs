@@ -1,7 +1,7 @@
 //! The check while a run lasts: linearizability of registers, event by event, in bounded memory.
 //!
 //! *Due* key: enough has happened on it, or nothing is in flight, so it is looked at again; what
-//! can be forgotten then is ([`linearizable`]'s `forget`). *Given up*: a key of which too much
+//! can be forgotten then is ([`super::linearizable`]'s `forget`). *Given up*: a key of which too much
 //! would have to be kept, or of which zones cannot tell; it is left to the check at the end and
 //! never counts as passed.
 //!
