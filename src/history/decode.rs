@@ -468,9 +468,12 @@ mod tests {
         let [cas, read] = history.operations.as_slice() else {
             panic!("two operations, not {history:?}");
         };
-        assert_eq!((cas.invoked, cas.completed), (Nanos(1), Nanos(5)));
+        assert_eq!((cas.invoked, cas.completed), (Nanos(LINE), Nanos(5 * LINE)));
         assert_eq!((cas.outcome, cas.seen), (Outcome::Fail, Some(Value(5))));
-        assert_eq!((read.invoked, read.completed), (Nanos(3), Nanos(4)));
+        assert_eq!(
+            (read.invoked, read.completed),
+            (Nanos(3 * LINE), Nanos(4 * LINE))
+        );
         assert_eq!((read.outcome, read.seen), (Outcome::Ok, Some(Value(5))));
     }
 

@@ -178,6 +178,11 @@ impl<'a> Reader<'a> {
             b']' | b')' | b'}' => Err(self.unexpected(format!("`{}`", char::from(byte)), FORM)),
             _ => {
                 let token = self.token();
+                if token.is_empty() {
+                    // A blank that EDN does not know.
+                    let found = self.rest().chars().next().unwrap_or(' ');
+                    return Err(self.unexpected(format!("{found:?}"), FORM));
+                }
                 self.atom(token)
             }
         }

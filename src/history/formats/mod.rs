@@ -256,3 +256,6 @@ fn text(bytes: &[u8], sink: &mut Sink<'_>) -> Result<String, CodecError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
