@@ -273,3 +273,93 @@ fn a_list_of_nodes_means_all_of_them_and_a_list_in_the_place_of_keys_is_refused(
         text(&output.stdout)
     );
 }
+
+/// A write that was acknowledged, and a read after it that shows nothing.
+const STALE_EDN: &str = "{:process :nemesis, :type :info, :f :kill, :value nil}\n\
+    {:process 0, :type :invoke, :f :write, :value 1}\n\
+    {:process 0, :type :ok, :f :write, :value 1}\n\
+    {:process 1, :type :invoke, :f :read, :value nil}\n\
+    {:process 1, :type :ok, :f :read, :value nil}\n";
+
+#[test]
+fn histories_of_other_tools_are_read_and_a_counterexample_is_written_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("stale.edn"), STALE_EDN).unwrap();
+    let check = |arguments: &[&str]| {
+        let output = chaos(&[&["check", "--picture", "none"], arguments].concat(), path);
+        let all = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        (output.status.code(), all)
+    };
+    for target in ["jsonl:out.jsonl", "out.edn", "jepsen-log:out.log"] {
+        let (code, told) = check(&["stale.edn", "--export", target]);
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains("read as edn, judged as register"), "{told}");
+        let file = target.rsplit(':').next().unwrap();
+        let (code, told) = check(&[file]);
+        assert_eq!(code, Some(1), "{file}: {told}");
+        assert!(told.contains("2 operations on 1 key"), "{told}");
+    }
+    let (code, told) = check(&["stale.edn", "--export", "porcupine-kv:out.kv"]);
+    assert_eq!(code, Some(1), "{told}");
+    let (code, told) = check(&["out.kv"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("judged as kv"), "{told}");
+    let (code, told) = check(&["stale.edn", "--format", "json", "--format", "edn"]);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("\"format\":\"edn\""), "{told}");
+}
+
+#[test]
+fn a_malformed_history_is_refused_by_its_line_or_read_leniently() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = STALE_EDN.replace(":read, :value nil}\n", ":read, :value 1}\n{:process\n");
+    std::fs::write(folder.path().join("broken.edn"), broken).unwrap();
+    let output = chaos(&["check", "broken.edn"], folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output.stderr);
+    assert!(told.contains("broken.edn:5: "), "{told}");
+    let output = chaos(&["check", "broken.edn", "--lenient"], folder.path());
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(
+        told.contains("skipped 2 malformed lines, the first broken.edn:5: "),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_model_that_does_not_know_an_operation_is_refused_with_those_that_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = "{:process 0, :type :invoke, :f :enqueue, :value 1}\n\
+        {:process 0, :type :ok, :f :enqueue, :value 1}\n\
+        {:process 0, :type :invoke, :f :dequeue}\n{:process 0, :type :ok, :f :dequeue, :value 2}\n";
+    std::fs::write(folder.path().join("queue.edn"), queue).unwrap();
+    let check = |model: &str| {
+        chaos(
+            &["check", "queue.edn", "--model", model, "--picture", "none"],
+            folder.path(),
+        )
+    };
+    for model in ["auto", "queue", "fifo", "fifo-queue"] {
+        assert_eq!(check(model).status.code(), Some(1), "{model}");
+    }
+    let refused = check("register");
+    assert_eq!(refused.status.code(), Some(2));
+    let told = text(&refused.stderr);
+    assert!(
+        told.contains("`enqueue 1`") && told.contains("--model queue or --model fifo"),
+        "{told}"
+    );
+    let refused = check("stack");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        text(&refused.stderr).contains("write one of register, kv"),
+        "{}",
+        text(&refused.stderr)
+    );
+    let listed = chaos(&["list", "models"], folder.path());
+    for name in ["register", "kv", "mutex", "zookeeper", "sessions"] {
+        assert!(text(&listed.stdout).contains(name), "{name}");
+    }
+}

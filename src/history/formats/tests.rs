@@ -44,20 +44,24 @@ fn refused(text: &str, format: Option<Format>) -> String {
     found.expect_err(text).to_string()
 }
 
-/// One operation a line: process, what, how it ended, when.
+/// One operation a line: process, key, what, how it ended, when.
 fn lines(history: &History) -> String {
+    let show = |value: Value| history.values.show(value).to_string();
     let line = |operation: &Operation| {
-        let call = crate::model::Call::from(operation);
+        let asked = match operation.action {
+            Action::Read => String::new(),
+            Action::Write(value) | Action::Do(_, value) => show(value),
+            Action::Cas { from, to } => format!("{} {}", show(from), show(to)),
+        };
         format!(
-            "{} {} {} [{}, {}]\n",
+            "{} {} {} {asked} {} {} {}..{}\n",
             operation.process,
             history.key_name(operation.key),
-            call.describe(&history.values),
+            operation.action.word(),
+            operation.outcome.word(),
+            operation.seen.map_or_else(|| "-".to_owned(), show),
             operation.invoked.0,
-            match operation.completed {
-                Nanos::MAX => "-".to_owned(),
-                completed => completed.0.to_string(),
-            }
+            operation.completed.0,
         )
     };
     history.operations.iter().map(line).collect()
