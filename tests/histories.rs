@@ -1,52 +1,51 @@
-//! Histories that others recorded, with verdicts that are known.
-//!
-//! `CHAOS_HISTORIES=FOLDER cargo test --test histories` judges every file that the folder's
-//! `expected.tsv` names (file, model, ok or illegal); without it there is nothing to do.
+//! Histories with known verdicts: every file of `tests/histories` is judged as `expected.tsv` says.
 
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 
-use chaos::clock::Nanos;
-use chaos::history::formats;
-use chaos::run::{Measure, judge_history};
-use chaos::verdict::Verdict;
-
-fn verdict(path: &Path) -> Verdict {
-    let name = path.display().to_string();
-    let mut file = File::open(path).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let decoded = formats::read(&mut file, None, &name, None, false);
-    let decoded = decoded.unwrap_or_else(|error| panic!("{error}"));
-    let (measure, _) = Measure::proposed(&decoded.history, &decoded.header).expect("a model");
-    let judged = judge_history(&decoded.history, measure, Nanos::from_secs(600));
-    judged.expect("the model knows its operations").checks[0].verdict
-}
+use chaos::check::evidence_lanes;
+use chaos::check::linearizable::{Budget, check};
+use chaos::history::decode;
+use chaos::model::Register;
 
 #[test]
-fn recorded_histories_get_the_verdicts_that_are_known() {
-    let Some(folder) = std::env::var_os("CHAOS_HISTORIES") else {
-        return;
-    };
-    let folder = Path::new(&folder);
-    let list = std::fs::read_to_string(folder.join("expected.tsv")).expect("expected.tsv");
-    let mut wrong = Vec::new();
-    let mut count = 0;
-    for line in list.lines().skip(1) {
-        let mut columns = line.split('\t');
-        let (Some(file), Some(_), Some(expected)) =
-            (columns.next(), columns.next(), columns.next())
-        else {
-            panic!("not three columns: {line}");
-        };
-        let found = match verdict(&folder.join(file)) {
-            Verdict::Pass => "ok",
-            Verdict::Fail => "illegal",
-            Verdict::Unknown => "unknown",
-        };
-        count += 1;
-        if found != expected {
-            wrong.push(format!("{file}: {found} instead of {expected}"));
+fn every_history_gets_its_known_verdict() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/histories");
+    let expected = fs::read_to_string(folder.join("expected.tsv")).expect("the list of verdicts");
+    let mut listed = BTreeSet::new();
+    let mut wrong = String::new();
+    for line in expected.lines().skip(1) {
+        let (file, verdict) = line.split_once('\t').expect("file, tab, verdict");
+        listed.insert(file.to_owned());
+        let bytes = fs::read(folder.join(file)).expect(file);
+        let (_, history) = decode(&bytes, file).expect("a readable history");
+        let found = check(&history, &Register::default(), &Budget::without_clock(1));
+        if found.verdict.word() != verdict {
+            let lanes = found
+                .evidence
+                .map(|evidence| evidence_lanes(&history, &evidence));
+            writeln!(
+                wrong,
+                "{file}: {} instead of {verdict}\n{}",
+                found.verdict,
+                lanes.unwrap_or_default()
+            )
+            .expect("writing to a String cannot fail");
         }
     }
-    assert!(wrong.is_empty() && count > 0, "{count} files, {wrong:#?}");
-    println!("{count} files, all as expected");
+    assert!(wrong.is_empty(), "{wrong}");
+    let present: BTreeSet<String> = fs::read_dir(&folder)
+        .expect("the folder of histories")
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .filter(|name| name.ends_with(".jsonl"))
+        .collect();
+    assert_eq!(present, listed, "files and list differ");
 }
