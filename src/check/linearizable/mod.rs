@@ -22,6 +22,7 @@ mod oracle_online;
 mod search;
 mod segments;
 mod shrink;
+mod timeline;
 mod values;
 mod versions;
 mod zones;

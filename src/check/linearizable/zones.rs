@@ -17,6 +17,7 @@
 use std::cell::OnceCell;
 
 use super::segments::{Mark, NONE, Segment, Segments, Stop};
+use super::timeline::misfits;
 use super::{KeyHistory, tick};
 use crate::history::{Action, Outcome, Value};
 
@@ -98,7 +99,7 @@ pub(super) struct Zone {
 }
 
 impl Zone {
-    const fn is_forward(&self) -> bool {
+    pub(super) const fn is_forward(&self) -> bool {
         self.first < self.last
     }
 }
@@ -110,7 +111,10 @@ pub(super) fn judge(key: &KeyHistory<'_>) -> Answer {
         Err(Stop::Repeated(value)) => Answer::Undecided(Unsure::Repeated(value)),
         Ok((segments, forward)) => match blind(key, &segments, &forward) {
             0 => Answer::Ok,
-            count => Answer::Undecided(Unsure::Blind(count)),
+            _ => match misfits(key, &segments, &forward) {
+                0 => Answer::Ok,
+                count => Answer::Undecided(Unsure::Blind(count)),
+            },
         },
     }
 }
