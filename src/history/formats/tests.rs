@@ -1,0 +1,480 @@
+//! Tests of all formats together: samples, round trips, and strangers' bytes.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::Nanos;
+use crate::history::{Action, Content, KeyId, Operation, Outcome, Value, Values, Verb};
+use crate::id::ProcessId;
+
+const JSONL: &str = r#"{"process":0,"type":"invoke","f":"write","key":"x","value":1,"time":1}
+{"process":0,"type":"ok","f":"write","key":"x","value":1,"time":2}
+{"process":1,"type":"invoke","f":"cas","key":"x","value":[1,2],"time":3}
+{"process":1,"type":"fail","f":"cas","key":"x","value":[1,2],"time":4,"seen":null}
+"#;
+
+const EDN: &str = r#"{:type :invoke, :f :write, :value 3, :process 0, :time 10, :index 0}
+{:type :info, :f :start, :process :nemesis, :time 11, :value nil, :index 1}
+{:type :invoke, :f :cas, :value [3 4], :process 1, :time 12, :index 2}
+{:type :ok, :f :write, :value 3, :process 0, :time 13, :index 3}
+{:type :fail, :f :cas, :value [3 4], :process 1, :time 14, :error :did-not-succeed, :index 4}
+{:type :invoke, :f :read, :value nil, :process 0, :time 15, :index 5}
+{:type :info, :f :read, :value nil, :process 0, :time 16, :error [:timeout "5s"], :index 6}
+"#;
+
+const VECTOR: &str = r#"; a comment
+[#jepsen.history.Op{:process 0, :type :invoke, :f :read, :value #jepsen.independent.Tuple [7 nil]}
+ #jepsen.history.Op{:process 0, :type :ok, :f :read, :value #jepsen.independent.Tuple [7 #{2 1}]}
+ {:process 1 :type :invoke :f :add :value #clojure.lang.MapEntry [:b 5]} {:process 1 :type :ok :f :add}]
+"#;
+
+const LOG: &str = "INFO  jepsen.core - Worker 0 starting\n\
+    INFO  jepsen.util - 0\t:invoke\t:write\t2\n\
+    INFO  jepsen.util - :nemesis :info :start nil\n\
+    INFO  jepsen.util - 1 :invoke :cas [0 1]\n\
+    INFO  jepsen.util - 1 :fail :cas [0 1]\n\
+    2015-04-01 INFO  jepsen.util - 2\t:invoke\t:read\tnil\n\
+    INFO  jepsen.util - 2\t:fail\t:read\t:timed-out\n\
+    INFO  jepsen.util - 0\t:info\t:write\t:timed-out\n";
+
+const KV: &str = r#"{:process 2, :type :invoke, :f :append, :key "6", :value "x 2 0 y"}
+{:process 1, :type :invoke, :f :get, :key "6", :value nil}
+{:process 2, :type :ok, :f :append, :key "6", :value "x 2 0 y"}
+{:process 1, :type :ok, :f :get, :key "6", :value ""}
+{:process 1, :type :invoke, :f :put, :key "6", :value "z"}
+"#;
+
+const SAMPLES: [(&str, Format); 5] = [
+    (JSONL, Format::Jsonl),
+    (EDN, Format::Edn),
+    (VECTOR, Format::Edn),
+    (LOG, Format::JepsenLog),
+    (KV, Format::PorcupineKv),
+];
+
+fn decoded(text: &[u8], format: Option<Format>, is_lenient: bool) -> Result<Decoded, ReadError> {
+    let length = Some(text.len() as u64);
+    read(&mut &*text, length, "h", format, is_lenient)
+}
+
+fn shown(history: &History) -> String {
+    let line = |o: &Operation| {
+        let end = match o.completed {
+            Nanos::MAX => "…".to_owned(),
+            Nanos(end) => end.to_string(),
+        };
+        let what = describe(o, &history.values);
+        let error = (history.error_text(o)).map_or_else(String::new, |text| format!(" ({text})"));
+        let key = history.key_name(o.key);
+        format!("{} {key} {}-{end} {what}{error}", o.process.0, o.invoked.0)
+    };
+    let lines: Vec<String> = history.operations.iter().map(line).collect();
+    lines.join("\n")
+}
+
+/// What was asked, how it ended and what was seen.
+fn describe(operation: &Operation, values: &Values) -> String {
+    let show = |value| values.show(value).to_string();
+    let argument = match operation.action {
+        Action::Read => String::new(),
+        Action::Write(value) | Action::Do(_, value) => show(value),
+        Action::Cas { from, to } => format!("{} {}", show(from), show(to)),
+    };
+    let seen = operation
+        .seen
+        .map_or_else(String::new, |seen| format!(" saw {}", show(seen)));
+    let (word, outcome) = (operation.action.word(), operation.outcome.word());
+    format!("{word} {argument} {outcome}{seen}")
+}
+
+#[test]
+fn every_format_is_found_by_its_name_and_by_its_beginning() {
+    for format in Format::ALL {
+        assert_eq!(Format::named(format.name()), Some(format));
+    }
+    for (text, format) in SAMPLES {
+        assert_eq!(Format::detect(text.as_bytes()), Some(format), "{text}");
+    }
+    assert_eq!(Format::named("csv"), None);
+    assert_eq!(Format::detect(b"process,type\n"), None);
+    assert_eq!(Format::detect(b"{\n:process 1"), Some(Format::Edn));
+    assert_eq!(Format::by_ending("a.b/h.edn"), Some(Format::Edn));
+    let unknown = decoded(b"process,type\n", None, false).unwrap_err();
+    insta::assert_snapshot!(unknown, @"cannot see how h is written: write --format and one of jsonl, edn, jepsen-log, porcupine-kv");
+}
+
+#[test]
+fn every_format_becomes_the_same_kind_of_operations() {
+    let all = SAMPLES.map(|(text, format)| {
+        let decoded = decoded(text.as_bytes(), None, false).unwrap();
+        assert_eq!((decoded.format, decoded.skipped.count), (format, 0));
+        format!("{}\n{}\n", format.name(), shown(&decoded.history))
+    });
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn a_vector_of_untagged_pairs_is_independent_keys_unless_an_operation_has_another_value() {
+    let text = "{:process 0 :type :invoke :f :write :value [1 5]}\n\
+                {:process 1 :type :invoke :f :cas :value [2 [5 6]]}\n\
+                {:process 1 :type :ok :f :cas :value [2 [5 6]]}\n";
+    let history = decoded(text.as_bytes(), None, false).unwrap().history;
+    assert_eq!(history.keys, ["1", "2"]);
+    let text = "{:process 0 :type :invoke :f :cas :value [1 5]}\n";
+    let history = decoded(text.as_bytes(), None, false).unwrap().history;
+    assert_eq!(history.keys, ["register"]);
+}
+
+#[test]
+fn every_malformed_line_is_told_with_file_and_line_and_what_was_expected() {
+    use Format::{Edn, JepsenLog, PorcupineKv};
+    let cases = [
+        (
+            Edn,
+            "\n{:process 0 :type :invoke :f :txn :value [[:r 1 nil]]}",
+        ),
+        (Edn, "{:process 0 :type :invoke :f :drain}"),
+        (Edn, "{:process 0 :type :begin :f :read}"),
+        (Edn, "{:type :invoke :f :read}"),
+        (Edn, "{:process -1 :type :invoke :f :read}"),
+        (Edn, "{:process 0 :type :invoke :f :write :value 1.5}"),
+        (Edn, "{:process 0 :type :invoke :f :write :value {:a 1}}"),
+        (
+            Edn,
+            "{:process 0 :type :invoke :f :read :time 1}\n{:process 0 :type :ok :f :read :value 1}",
+        ),
+        (
+            Edn,
+            "[{:process 0 :type :invoke :f :read}\n{:process 0 :type :ok :f :read :value 1",
+        ),
+        (Edn, "{:process 0 :type :ok :f :read :value 1}"),
+        (Edn, "(1)"),
+        (JepsenLog, "INFO  jepsen.util - 0 :invoke :write x"),
+        (JepsenLog, "INFO  jepsen.util - 0 :begin :write 1"),
+        (JepsenLog, "INFO  jepsen.util - 0 :invoke :enqueue 1"),
+        (JepsenLog, "INFO  jepsen.util - 0 :invoke :cas 1"),
+        (
+            JepsenLog,
+            "INFO  jepsen.util - 0 :invoke :read nil\nINFO  jepsen.util - 0 :ok :read :what",
+        ),
+        (
+            PorcupineKv,
+            "{:process 0, :type :invoke, :f :read, :key \"1\"}",
+        ),
+    ];
+    let errors = cases.map(|(format, text)| {
+        let error = decoded(text.as_bytes(), Some(format), false).unwrap_err();
+        error.to_string()
+    });
+    insta::assert_snapshot!(errors.join("\n"));
+    let error = decoded(b"{:process 0}\n\xff", Some(Edn), false).unwrap_err();
+    insta::assert_snapshot!(error, @"h:2: found bytes that are no text: expected UTF-8");
+}
+
+#[test]
+fn lenient_reading_leaves_malformed_lines_out_and_counts_them() {
+    let broken = [
+        JSONL.replacen("\n", "\nnonsense\n{\"process\":7}\n", 1),
+        EDN.replacen("\n", "\nnonsense\n{:process 7}\n", 1),
+        LOG.replacen(
+            "\n",
+            "\njepsen.util - 7 nonsense\njepsen.util - 7 :ok :read 1\n",
+            1,
+        ),
+        KV.replacen("\n", "\nnonsense\n{:process 7}\n", 1),
+    ];
+    for (text, format) in broken.iter().zip(Format::ALL) {
+        assert!(decoded(text.as_bytes(), Some(format), false).is_err());
+        let found = decoded(text.as_bytes(), Some(format), true).unwrap();
+        let (whole, _) = SAMPLES
+            .into_iter()
+            .find(|(_, other)| *other == format)
+            .unwrap();
+        let whole = decoded(whole.as_bytes(), None, false).unwrap();
+        assert_eq!(found.skipped.count, 2, "{text}");
+        assert_eq!(found.skipped.first.unwrap().line, 2, "{text}");
+        let count = |history: &History| history.operations.len();
+        assert_eq!(count(&found.history), count(&whole.history), "{text}");
+    }
+}
+
+#[test]
+fn the_completion_that_was_left_out_leaves_its_operation_open() {
+    let text = r#"{"process":0,"type":"invoke","f":"write","value":1}
+{"process":0,"type":"okay"}
+{"process":0,"type":"invoke","f":"read"}
+{"process":0,"type":"ok","value":1}"#;
+    let found = decoded(text.as_bytes(), None, true).unwrap();
+    assert_eq!(found.skipped.count, 1);
+    assert_eq!(
+        shown(&found.history),
+        "0 register 1-… write 1 info\n0 register 3-4 read  ok saw 1"
+    );
+}
+
+#[test]
+fn what_a_format_cannot_say_is_refused_with_the_reason() {
+    let refused = |text: &str, format| {
+        let decoded = decoded(text.as_bytes(), None, false).unwrap();
+        let found = export(&decoded.history, &decoded.header, format);
+        found.unwrap_err().to_string()
+    };
+    let lines = [
+        refused(VECTOR, Format::JepsenLog),
+        refused(KV, Format::JepsenLog),
+        refused(&KV.replace(":append", ":put"), Format::JepsenLog),
+        refused(LOG, Format::PorcupineKv),
+        refused(VECTOR, Format::PorcupineKv),
+    ];
+    insta::assert_snapshot!(lines.join("\n"), @"");
+}
+
+/// A history of operations that `format` can say.
+fn history(format: Format) -> impl Strategy<Value = History> {
+    let row = (any::<[u8; 8]>(), 0..40_u64, 0..20_u64, any::<[bool; 2]>());
+    proptest::collection::vec(row, 0..20).prop_map(move |rows| {
+        let mut history = History {
+            errors: vec!["connection \"lost\"".to_owned()],
+            ..History::default()
+        };
+        let texts = ["a", "", "x 1 0 y", "q\"\\\n\té", "nil"].map(|t| history.values.text(t));
+        let numbers = [Value::NIL, Value(-3), Value(0), Value(5), Value(1 << 60)];
+        let mut whole: Vec<Value> = numbers.to_vec();
+        whole.extend(texts);
+        let plain = match format {
+            Format::JepsenLog => numbers.to_vec(),
+            Format::PorcupineKv => texts.to_vec(),
+            Format::Jsonl | Format::Edn => whole.clone(),
+        };
+        let mut any = plain.clone();
+        if matches!(format, Format::Jsonl | Format::Edn) {
+            let lists: [&[Value]; 3] = [&[], &[Value(1)], &[texts[0], Value::NIL]];
+            any.extend(lists.map(|list| history.values.list(list)));
+        }
+        let pick = |from: &[Value], at: u8| from[usize::from(at) % from.len()];
+        let verbs = Verb::ALL;
+        for ([what, a, b, ended, seen, key, ..], from, length, [has_error, is_open]) in rows {
+            let kinds = match format {
+                Format::JepsenLog => 3,
+                Format::PorcupineKv => 2,
+                Format::Jsonl | Format::Edn => 4,
+            };
+            let action = match (what % kinds, format) {
+                (0, _) => Action::Read,
+                (1, Format::PorcupineKv) if b % 2 == 0 => Action::Do(Verb::Append, pick(&plain, a)),
+                (1, _) => Action::Write(pick(&any, a)),
+                (2, _) => Action::Cas {
+                    from: pick(&plain, a),
+                    to: pick(&plain, b),
+                },
+                _ => {
+                    let verb = verbs[usize::from(b) % verbs.len()];
+                    let value = if verb.takes_value() {
+                        pick(&plain, a)
+                    } else {
+                        Value::NIL
+                    };
+                    Action::Do(verb, value)
+                }
+            };
+            let outcome = [Outcome::Ok, Outcome::Fail, Outcome::Info][usize::from(ended) % 3];
+            let seen = match (action, outcome) {
+                (Action::Read | Action::Do(Verb::Dequeue, _), Outcome::Ok) => {
+                    Some(pick(&any, seen))
+                }
+                (Action::Cas { .. }, Outcome::Fail) if is_open => Some(pick(&plain, seen)),
+                _ => None,
+            };
+            let is_open = is_open && outcome == Outcome::Info;
+            let key = if format == Format::JepsenLog {
+                0
+            } else {
+                u32::from(key % 3)
+            };
+            history.operations.push(Operation {
+                process: ProcessId(0),
+                key: KeyId(key),
+                action,
+                invoked: Nanos(from),
+                completed: if is_open {
+                    Nanos::MAX
+                } else {
+                    Nanos(from + length)
+                },
+                outcome,
+                seen,
+                intended: None,
+                node: None,
+                version: None,
+                error: (has_error && outcome != Outcome::Ok && !is_open).then_some(0),
+            });
+        }
+        history.keys = ["register", "key \"2\"", "3"].map(str::to_owned).to_vec();
+        history
+            .operations
+            .sort_by_key(|operation| operation.invoked);
+        for (process, operation) in (0..).zip(&mut history.operations) {
+            operation.process = ProcessId(process);
+        }
+        let all: Vec<usize> = (0..history.operations.len()).collect();
+        history.part(&all)
+    })
+}
+
+/// What is left of an operation in a format that has no word for what a failed CAS saw.
+fn as_written(history: &History, format: Format) -> Vec<Operation> {
+    let is_kept = |o: &&Operation| {
+        let is_blind_cas = matches!(o.action, Action::Cas { .. })
+            && o.outcome == Outcome::Fail
+            && o.seen.is_none();
+        format == Format::Jsonl || !is_blind_cas || o.error.is_none()
+    };
+    let mut operations: Vec<Operation> =
+        history.operations.iter().filter(is_kept).cloned().collect();
+    for operation in &mut operations {
+        let is_cas = matches!(operation.action, Action::Cas { .. });
+        if format != Format::Jsonl && is_cas && operation.seen.is_some() {
+            (operation.action, operation.outcome) = (Action::Read, Outcome::Ok);
+        }
+    }
+    operations
+}
+
+fn precedes(a: &Operation, b: &Operation) -> bool {
+    a.completed < b.invoked
+}
+
+proptest! {
+    #[test]
+    fn export_and_read_give_the_same_operations(
+        history in prop_oneof![
+            history(Format::Jsonl).prop_map(|h| (h, Format::Jsonl)),
+            history(Format::Edn).prop_map(|h| (h, Format::Edn)),
+            history(Format::JepsenLog).prop_map(|h| (h, Format::JepsenLog)),
+            history(Format::PorcupineKv).prop_map(|h| (h, Format::PorcupineKv)),
+        ],
+    ) {
+        let (history, format) = history;
+        let bytes = export(&history, &Header::default(), format).unwrap();
+        let found = decoded(&bytes, Some(format), false).unwrap().history;
+        let expected = as_written(&history, format);
+        prop_assert_eq!(found.operations.len(), expected.len());
+        for (found_one, one) in found.operations.iter().zip(&expected) {
+            prop_assert_eq!(describe(found_one, &found.values), describe(one, &history.values));
+            prop_assert_eq!(found.key_name(found_one.key), history.key_name(one.key));
+            if matches!(format, Format::Jsonl | Format::Edn) {
+                prop_assert_eq!(found_one.process, one.process);
+                prop_assert_eq!(found_one.invoked, one.invoked);
+                prop_assert_eq!(found_one.completed, one.completed);
+            }
+        }
+        for (a, first) in found.operations.iter().zip(&expected) {
+            for (b, second) in found.operations.iter().zip(&expected) {
+                prop_assert_eq!(precedes(a, b), precedes(first, second));
+            }
+        }
+    }
+
+    #[test]
+    fn an_export_is_seen_to_be_of_its_format(
+        history in history(Format::PorcupineKv), own in history(Format::Edn),
+    ) {
+        for (history, formats) in [(history, Format::ALL), (own, [Format::Edn; 4])] {
+            for format in formats {
+                let Ok(bytes) = export(&history, &Header::default(), format) else {
+                    continue;
+                };
+                if !bytes.is_empty() {
+                    prop_assert_eq!(Format::detect(&bytes), Some(format));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn strangers_bytes_are_read_or_refused_but_never_a_panic(
+        sample in 0..SAMPLES.len(),
+        changes in proptest::collection::vec((0..5_u8, any::<(u16, u16)>(), any::<u8>()), 1..6),
+        format in 0..5_usize,
+    ) {
+        let mut bytes = SAMPLES[sample].0.as_bytes().to_vec();
+        for (change, (at, length), byte) in changes {
+            mutate(&mut bytes, change, usize::from(at), usize::from(length), byte);
+        }
+        let format = Format::ALL.get(format).copied();
+        for is_lenient in [false, true] {
+            let found = decoded(&bytes, format, is_lenient);
+            if is_lenient && format.is_some_and(|format| format != Format::Jsonl) {
+                prop_assert!(found.is_ok(), "{:?}", found);
+            }
+            for format in Format::ALL {
+                if let Ok(found) = &found {
+                    drop(export(&found.history, &found.header, format));
+                }
+            }
+        }
+    }
+}
+
+fn mutate(bytes: &mut Vec<u8>, change: u8, at: usize, length: usize, byte: u8) {
+    const TOKENS: [&str; 16] = [
+        "[",
+        "]",
+        "{",
+        "}",
+        "(",
+        "#",
+        "#_",
+        "\"",
+        "\\",
+        "\n",
+        ":",
+        ";",
+        "nil",
+        "é",
+        "-",
+        "99999999999999999999",
+    ];
+    if bytes.is_empty() {
+        return;
+    }
+    let at = at % bytes.len();
+    let end = (at + length % 64).min(bytes.len());
+    match change {
+        0 => bytes[at] = byte,
+        1 => drop(bytes.drain(at..end)),
+        2 => {
+            let part = bytes[at..end].to_vec();
+            bytes.splice(at..at, part);
+        }
+        3 => bytes.truncate(at),
+        _ => {
+            let token = TOKENS[usize::from(byte) % TOKENS.len()];
+            bytes.splice(at..at, token.bytes());
+        }
+    }
+}
+
+#[test]
+fn a_long_file_of_unclosed_forms_is_refused_in_time_and_without_deep_recursion() {
+    for opened in [
+        "[", "{:a ", "(", "#{", "#a ", "#_", "\"", "{:a 1\n", "[\n", "\\", "#_ {\n",
+    ] {
+        let text = opened.repeat(20_000);
+        for format in [Format::Edn, Format::PorcupineKv] {
+            assert!(decoded(text.as_bytes(), Some(format), true).is_ok());
+        }
+    }
+}
+
+#[test]
+fn the_operations_of_a_part_keep_their_keys_and_values() {
+    let history = decoded(KV.as_bytes(), None, false).unwrap().history;
+    let part = history.part(&[2, 0]);
+    assert_eq!(part.operations.len(), 2);
+    assert_eq!(part.keys, ["6"]);
+    let Action::Do(Verb::Append, value) = part.operations[0].action else {
+        panic!("an append");
+    };
+    assert_eq!(part.values.content(value), Content::Text("x 2 0 y"));
+}
