@@ -206,6 +206,118 @@ fn a_picture_is_drawn_only_of_a_violation_and_where_it_is_asked_for() {
     assert!(text(&output.stderr).contains("warning: no/such/folder.html was not written"));
 }
 
+/// A write that a later read does not see, as Jepsen writes it.
+const STALE_EDN: &str = "\
+{:process 0, :type :invoke, :f :write, :value 1, :time 1}
+{:process 0, :type :ok, :f :write, :value 1, :time 2}
+{:process :nemesis, :type :info, :f :start, :value nil, :time 3}
+{:process 1, :type :invoke, :f :read, :value nil, :time 4}
+{:process 1, :type :ok, :f :read, :value nil, :time 5}
+";
+
+#[test]
+fn histories_of_other_tools_are_read_judged_and_their_counterexamples_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("stale.edn", STALE_EDN);
+    write(
+        "jepsen.log",
+        "INFO  jepsen.util - 0\t:invoke\t:cas\t[nil 1]\nINFO  jepsen.util - 0 :fail :cas [nil 1]\n",
+    );
+    write(
+        "kv.txt",
+        "{:process 2, :type :invoke, :f :append, :key \"6\", :value \"x\"}\n\
+         {:process 2, :type :ok, :f :append, :key \"6\", :value \"x\"}\n\
+         {:process 2, :type :invoke, :f :get, :key \"6\", :value nil}\n\
+         {:process 2, :type :ok, :f :get, :key \"6\", :value \"x\"}\n",
+    );
+    let check = |arguments: &[&str]| {
+        let all = [&["check"], arguments, &["--picture", "none"]].concat();
+        let output = chaos(&all, folder.path());
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        (output.status.code(), stdout, stderr)
+    };
+    let (code, stdout, _) = check(&["kv.txt"]);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(
+        stdout.contains("porcupine-kv") && stdout.contains("kv"),
+        "{stdout}"
+    );
+    let (code, stdout, _) = check(&["jepsen.log"]);
+    assert_eq!(code, Some(1), "a failed cas saw another value: {stdout}");
+    assert!(stdout.contains("jepsen-log"), "{stdout}");
+    let (code, stdout, stderr) = check(&["stale.edn", "--export", "jepsen-log:least.log"]);
+    assert_eq!(code, Some(1), "{stdout}{stderr}");
+    assert!(stdout.contains("least.log"), "{stdout}");
+    let (code, stdout, _) = check(&["least.log", "--format", "jepsen-log", "--output", "json"]);
+    assert_eq!(code, Some(1), "{stdout}");
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(json["format"], "jepsen-log");
+    assert_eq!(
+        (&json["model"], &json["operations"]),
+        (&"register".into(), &2.into())
+    );
+    let (code, stdout, _) = check(&["stale.edn", "--format", "edn", "--format", "quiet"]);
+    assert_eq!((code, &*stdout), (Some(1), ""));
+    let (code, _, stderr) = check(&["stale.edn", "--export", "porcupine-kv:none/x"]);
+    assert_eq!(code, Some(1), "the verdict stands");
+    assert!(stderr.contains("none/x was not written"), "{stderr}");
+}
+
+#[test]
+fn a_malformed_line_is_a_usage_error_unless_it_may_be_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = STALE_EDN.replace(
+        "{:process :nemesis",
+        "{:nothing 1}\nnonsense\n{:process :nemesis",
+    );
+    std::fs::write(folder.path().join("broken.edn"), broken).unwrap();
+    let output = chaos(&["check", "broken.edn"], folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.contains("broken.edn:3: `process` is missing"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("--lenient"), "{stderr}");
+    let output = chaos(&["check", "broken.edn", "--lenient"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    let stdout = text(&output.stdout);
+    assert!(
+        stdout.contains("skipped 2 lines (first: broken.edn:3: "),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn models_and_formats_that_do_not_fit_are_usage_errors_that_name_those_that_do() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("h.edn"), STALE_EDN).unwrap();
+    std::fs::write(folder.path().join("h.csv"), "process,type\n").unwrap();
+    let refused = |arguments: &[&str]| {
+        let output = chaos(&[&["check"], arguments].concat(), folder.path());
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        stderr
+    };
+    assert!(refused(&["h.edn", "--model", "stack"]).contains("append-list"));
+    assert!(refused(&["h.edn", "--model", "queue"]).contains("--model register"));
+    assert!(refused(&["h.edn", "--format", "xml"]).contains("porcupine-kv"));
+    assert!(refused(&["h.edn", "--format", "jsonl"]).contains("h.edn:1: "));
+    assert!(refused(&["h.csv"]).contains("--format"));
+    assert!(refused(&["h.edn", "--export", "edn:"]).contains("path"));
+    let list = text(&chaos(&["list", "models"], folder.path()).stdout);
+    assert!(
+        list.contains("append-list") && list.contains("mutex"),
+        "{list}"
+    );
+    let list = text(&chaos(&["list", "formats"], folder.path()).stdout);
+    assert!(
+        list.contains("jepsen-log") && list.contains("porcupine-kv"),
+        "{list}"
+    );
+}
+
 #[test]
 fn lists_name_what_there_is() {
     let folder = tempfile::tempdir().unwrap();

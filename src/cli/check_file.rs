@@ -339,9 +339,9 @@ fn read(path: &Path, name: &str, arguments: &FileArguments) -> Result<Decoded, F
     ) {
         Ok(decoded) => Ok(decoded),
         Err(ReadError::Io(error)) => Err(unreadable(error)),
-        Err(error @ (ReadError::Codec(_) | ReadError::Unknown { .. })) => {
-            Err(Failure::of(Exit::Usage, &error))
-        }
+        Err(error @ ReadError::Unknown { .. }) => Err(Failure::of(Exit::Usage, &error)),
+        Err(error @ ReadError::Codec(_)) => Err(Failure::of(Exit::Usage, &error)
+            .help("mend the line, or leave such lines out with --lenient")),
     }
 }
 

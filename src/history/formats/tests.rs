@@ -226,7 +226,13 @@ fn what_a_format_cannot_say_is_refused_with_the_reason() {
         refused(LOG, Format::PorcupineKv),
         refused(VECTOR, Format::PorcupineKv),
     ];
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    jepsen-log cannot say more than one key: write --export jsonl:PATH or edn:PATH
+    jepsen-log cannot say a text: write --export jsonl:PATH or edn:PATH
+    jepsen-log cannot say a text: write --export jsonl:PATH or edn:PATH
+    porcupine-kv cannot say `cas`: write --export jsonl:PATH or edn:PATH
+    porcupine-kv cannot say a list: write --export jsonl:PATH or edn:PATH
+    ");
 }
 
 /// A history of operations that `format` can say.
