@@ -235,87 +235,103 @@ fn what_a_format_cannot_say_is_refused_with_the_reason() {
     ");
 }
 
-/// A history of operations that `format` can say.
-fn history(format: Format) -> impl Strategy<Value = History> {
-    let row = (any::<[u8; 8]>(), 0..40_u64, 0..20_u64, any::<[bool; 2]>());
-    proptest::collection::vec(row, 0..20).prop_map(move |rows| {
-        let mut history = History {
-            errors: vec!["connection \"lost\"".to_owned()],
-            ..History::default()
-        };
-        let texts = ["a", "", "x 1 0 y", "q\"\\\n\té", "nil"].map(|t| history.values.text(t));
+/// What an operation is made of: bytes, its begin and length, and two properties.
+type Row = ([u8; 6], u64, u64, [bool; 2]);
+
+/// The values that a format can say: alone, and where lists may stand.
+struct Pool {
+    format: Format,
+    plain: Vec<Value>,
+    any: Vec<Value>,
+}
+
+impl Pool {
+    fn new(format: Format, values: &mut Values) -> Self {
+        let texts = ["a", "", "x 1 0 y", "q\"\\\n\té", "nil"].map(|text| values.text(text));
         let numbers = [Value::NIL, Value(-3), Value(0), Value(5), Value(1 << 60)];
-        let mut whole: Vec<Value> = numbers.to_vec();
-        whole.extend(texts);
         let plain = match format {
             Format::JepsenLog => numbers.to_vec(),
             Format::PorcupineKv => texts.to_vec(),
-            Format::Jsonl | Format::Edn => whole.clone(),
+            Format::Jsonl | Format::Edn => [numbers, texts].concat(),
         };
         let mut any = plain.clone();
         if matches!(format, Format::Jsonl | Format::Edn) {
             let lists: [&[Value]; 3] = [&[], &[Value(1)], &[texts[0], Value::NIL]];
-            any.extend(lists.map(|list| history.values.list(list)));
+            any.extend(lists.map(|list| values.list(list)));
         }
-        let pick = |from: &[Value], at: u8| from[usize::from(at) % from.len()];
-        let verbs = Verb::ALL;
-        for ([what, a, b, ended, seen, key, ..], from, length, [has_error, is_open]) in rows {
-            let kinds = match format {
-                Format::JepsenLog => 3,
-                Format::PorcupineKv => 2,
-                Format::Jsonl | Format::Edn => 4,
-            };
-            let action = match (what % kinds, format) {
-                (0, _) => Action::Read,
-                (1, Format::PorcupineKv) if b % 2 == 0 => Action::Do(Verb::Append, pick(&plain, a)),
-                (1, _) => Action::Write(pick(&any, a)),
-                (2, _) => Action::Cas {
-                    from: pick(&plain, a),
-                    to: pick(&plain, b),
-                },
-                _ => {
-                    let verb = verbs[usize::from(b) % verbs.len()];
-                    let value = if verb.takes_value() {
-                        pick(&plain, a)
-                    } else {
-                        Value::NIL
-                    };
-                    Action::Do(verb, value)
-                }
-            };
-            let outcome = [Outcome::Ok, Outcome::Fail, Outcome::Info][usize::from(ended) % 3];
-            let seen = match (action, outcome) {
-                (Action::Read | Action::Do(Verb::Dequeue, _), Outcome::Ok) => {
-                    Some(pick(&any, seen))
-                }
-                (Action::Cas { .. }, Outcome::Fail) if is_open => Some(pick(&plain, seen)),
+        Self { format, plain, any }
+    }
+
+    fn plain(&self, at: u8) -> Value {
+        self.plain[usize::from(at) % self.plain.len()]
+    }
+
+    fn any(&self, at: u8) -> Value {
+        self.any[usize::from(at) % self.any.len()]
+    }
+
+    fn action(&self, what: u8, a: u8, b: u8) -> Action {
+        let kinds = match self.format {
+            Format::JepsenLog => 3,
+            Format::PorcupineKv => 2,
+            Format::Jsonl | Format::Edn => 4,
+        };
+        let verb = Verb::ALL[usize::from(b) % Verb::ALL.len()];
+        match (what % kinds, self.format) {
+            (0, _) => Action::Read,
+            (1, Format::PorcupineKv) if b % 2 == 0 => Action::Do(Verb::Append, self.plain(a)),
+            (1, _) => Action::Write(self.any(a)),
+            (2, _) => Action::Cas {
+                from: self.plain(a),
+                to: self.plain(b),
+            },
+            _ if verb.takes_value() => Action::Do(verb, self.plain(a)),
+            _ => Action::Do(verb, Value::NIL),
+        }
+    }
+
+    fn operation(&self, row: Row) -> Operation {
+        let ([what, a, b, ended, seen, key], from, length, [has_error, is_told]) = row;
+        let action = self.action(what, a, b);
+        let outcome = [Outcome::Ok, Outcome::Fail, Outcome::Info][usize::from(ended) % 3];
+        let is_open = !is_told && outcome == Outcome::Info;
+        let key = if self.format == Format::JepsenLog {
+            0
+        } else {
+            key % 3
+        };
+        let end = if is_open { u64::MAX } else { from + length };
+        Operation {
+            process: ProcessId(0),
+            key: KeyId(key.into()),
+            action,
+            invoked: Nanos(from),
+            completed: Nanos(end),
+            outcome,
+            seen: match (action, outcome) {
+                (Action::Read | Action::Do(Verb::Dequeue, _), Outcome::Ok) => Some(self.any(seen)),
+                (Action::Cas { .. }, Outcome::Fail) if is_told => Some(self.plain(seen)),
                 _ => None,
-            };
-            let is_open = is_open && outcome == Outcome::Info;
-            let key = if format == Format::JepsenLog {
-                0
-            } else {
-                u32::from(key % 3)
-            };
-            history.operations.push(Operation {
-                process: ProcessId(0),
-                key: KeyId(key),
-                action,
-                invoked: Nanos(from),
-                completed: if is_open {
-                    Nanos::MAX
-                } else {
-                    Nanos(from + length)
-                },
-                outcome,
-                seen,
-                intended: None,
-                node: None,
-                version: None,
-                error: (has_error && outcome != Outcome::Ok && !is_open).then_some(0),
-            });
+            },
+            intended: None,
+            node: None,
+            version: None,
+            error: (has_error && outcome != Outcome::Ok && !is_open).then_some(0),
         }
-        history.keys = ["register", "key \"2\"", "3"].map(str::to_owned).to_vec();
+    }
+}
+
+/// A history of operations that `format` can say.
+fn history(format: Format) -> impl Strategy<Value = History> {
+    let row = (any::<[u8; 6]>(), 0..40_u64, 0..20_u64, any::<[bool; 2]>());
+    proptest::collection::vec(row, 0..20).prop_map(move |rows| {
+        let mut history = History {
+            keys: ["register", "key \"2\"", "3"].map(str::to_owned).to_vec(),
+            errors: vec!["connection \"lost\"".to_owned()],
+            ..History::default()
+        };
+        let pool = Pool::new(format, &mut history.values);
+        history.operations = rows.into_iter().map(|row| pool.operation(row)).collect();
         history
             .operations
             .sort_by_key(|operation| operation.invoked);
@@ -423,12 +439,14 @@ proptest! {
 }
 
 fn mutate(bytes: &mut Vec<u8>, change: u8, at: usize, length: usize, byte: u8) {
-    const TOKENS: [&str; 16] = [
+    const TOKENS: [&str; 18] = [
         "[",
         "]",
         "{",
         "}",
         "(",
+        "\x0b",
+        "\u{a0}",
         "#",
         "#_",
         "\"",
