@@ -279,7 +279,9 @@ impl Pool {
         let verb = Verb::ALL[usize::from(b) % Verb::ALL.len()];
         match (what % kinds, self.format) {
             (0, _) => Action::Read,
-            (1, Format::PorcupineKv) if b % 2 == 0 => Action::Do(Verb::Append, self.plain(a)),
+            (1, Format::PorcupineKv) if b.is_multiple_of(2) => {
+                Action::Do(Verb::Append, self.plain(a))
+            }
             (1, _) => Action::Write(self.any(a)),
             (2, _) => Action::Cas {
                 from: self.plain(a),
