@@ -240,7 +240,7 @@ fn histories_of_other_tools_are_read_judged_and_their_counterexamples_written() 
     let (code, stdout, _) = check(&["kv.txt"]);
     assert_eq!(code, Some(0), "{stdout}");
     assert!(
-        stdout.contains("porcupine-kv") && stdout.contains("kv"),
+        stdout.contains("read as porcupine-kv, judged as kv, because files of this format"),
         "{stdout}"
     );
     let (code, stdout, _) = check(&["jepsen.log"]);

@@ -255,7 +255,10 @@ fn measure(
     arguments: &FileArguments,
 ) -> Result<(Measure, Option<String>), ModelError> {
     if arguments.model == AUTO {
-        let (measure, why) = Measure::proposed(&decoded.history, &decoded.header)?;
+        let (measure, mut why) = Measure::proposed(&decoded.history, &decoded.header)?;
+        if decoded.format == formats::Format::PorcupineKv {
+            why = "files of this format hold texts".to_owned();
+        }
         return Ok((measure, Some(why)));
     }
     Ok((Measure::named(&arguments.model)?, None))
