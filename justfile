@@ -24,6 +24,10 @@ bugs n="5":
 check-fuzz n="1000000":
     CHAOS_CHECK_CASES={{n}} cargo test --release -p chaos --lib check:: -- --nocapture
 
+# Time the checkers and the readers of histories, part by part.
+bench-check *filter:
+    cargo bench --bench check -- {{filter}}
+
 # Run every nightly plan.
 nightly:
     cargo run --release -- run plans/nightly

@@ -206,118 +206,6 @@ fn a_picture_is_drawn_only_of_a_violation_and_where_it_is_asked_for() {
     assert!(text(&output.stderr).contains("warning: no/such/folder.html was not written"));
 }
 
-/// A write that a later read does not see, as Jepsen writes it.
-const STALE_EDN: &str = "\
-{:process 0, :type :invoke, :f :write, :value 1, :time 1}
-{:process 0, :type :ok, :f :write, :value 1, :time 2}
-{:process :nemesis, :type :info, :f :start, :value nil, :time 3}
-{:process 1, :type :invoke, :f :read, :value nil, :time 4}
-{:process 1, :type :ok, :f :read, :value nil, :time 5}
-";
-
-#[test]
-fn histories_of_other_tools_are_read_judged_and_their_counterexamples_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    write("stale.edn", STALE_EDN);
-    write(
-        "jepsen.log",
-        "INFO  jepsen.util - 0\t:invoke\t:cas\t[nil 1]\nINFO  jepsen.util - 0 :fail :cas [nil 1]\n",
-    );
-    write(
-        "kv.txt",
-        "{:process 2, :type :invoke, :f :append, :key \"6\", :value \"x\"}\n\
-         {:process 2, :type :ok, :f :append, :key \"6\", :value \"x\"}\n\
-         {:process 2, :type :invoke, :f :get, :key \"6\", :value nil}\n\
-         {:process 2, :type :ok, :f :get, :key \"6\", :value \"x\"}\n",
-    );
-    let check = |arguments: &[&str]| {
-        let all = [&["check"], arguments, &["--picture", "none"]].concat();
-        let output = chaos(&all, folder.path());
-        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-        (output.status.code(), stdout, stderr)
-    };
-    let (code, stdout, _) = check(&["kv.txt"]);
-    assert_eq!(code, Some(0), "{stdout}");
-    assert!(
-        stdout.contains("read as porcupine-kv, judged as kv, because files of this format"),
-        "{stdout}"
-    );
-    let (code, stdout, _) = check(&["jepsen.log"]);
-    assert_eq!(code, Some(1), "a failed cas saw another value: {stdout}");
-    assert!(stdout.contains("jepsen-log"), "{stdout}");
-    let (code, stdout, stderr) = check(&["stale.edn", "--export", "jepsen-log:least.log"]);
-    assert_eq!(code, Some(1), "{stdout}{stderr}");
-    assert!(stdout.contains("least.log"), "{stdout}");
-    let (code, stdout, _) = check(&["least.log", "--format", "jepsen-log", "--output", "json"]);
-    assert_eq!(code, Some(1), "{stdout}");
-    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!(json["format"], "jepsen-log");
-    assert_eq!(
-        (&json["model"], &json["operations"]),
-        (&"register".into(), &2.into())
-    );
-    let (code, stdout, _) = check(&["stale.edn", "--format", "edn", "--format", "quiet"]);
-    assert_eq!((code, &*stdout), (Some(1), ""));
-    let (code, _, stderr) = check(&["stale.edn", "--export", "porcupine-kv:none/x"]);
-    assert_eq!(code, Some(1), "the verdict stands");
-    assert!(stderr.contains("none/x was not written"), "{stderr}");
-}
-
-#[test]
-fn a_malformed_line_is_a_usage_error_unless_it_may_be_left_out() {
-    let folder = tempfile::tempdir().unwrap();
-    let broken = STALE_EDN.replace(
-        "{:process :nemesis",
-        "{:nothing 1}\nnonsense\n{:process :nemesis",
-    );
-    std::fs::write(folder.path().join("broken.edn"), broken).unwrap();
-    let output = chaos(&["check", "broken.edn"], folder.path());
-    assert_eq!(output.status.code(), Some(2));
-    let stderr = text(&output.stderr);
-    assert!(
-        stderr.contains("broken.edn:3: `process` is missing"),
-        "{stderr}"
-    );
-    assert!(stderr.contains("--lenient"), "{stderr}");
-    let output = chaos(&["check", "broken.edn", "--lenient"], folder.path());
-    assert_eq!(output.status.code(), Some(1));
-    let stdout = text(&output.stdout);
-    assert!(
-        stdout.contains("skipped 2 lines (first: broken.edn:3: "),
-        "{stdout}"
-    );
-}
-
-#[test]
-fn models_and_formats_that_do_not_fit_are_usage_errors_that_name_those_that_do() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("h.edn"), STALE_EDN).unwrap();
-    std::fs::write(folder.path().join("h.csv"), "process,type\n").unwrap();
-    let refused = |arguments: &[&str]| {
-        let output = chaos(&[&["check"], arguments].concat(), folder.path());
-        let stderr = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{stderr}");
-        stderr
-    };
-    assert!(refused(&["h.edn", "--model", "stack"]).contains("append-list"));
-    assert!(refused(&["h.edn", "--model", "queue"]).contains("--model register"));
-    assert!(refused(&["h.edn", "--format", "xml"]).contains("porcupine-kv"));
-    assert!(refused(&["h.edn", "--format", "jsonl"]).contains("h.edn:1: "));
-    assert!(refused(&["h.csv"]).contains("--format"));
-    assert!(refused(&["h.edn", "--export", "edn:"]).contains("path"));
-    let list = text(&chaos(&["list", "models"], folder.path()).stdout);
-    assert!(
-        list.contains("append-list") && list.contains("mutex"),
-        "{list}"
-    );
-    let list = text(&chaos(&["list", "formats"], folder.path()).stdout);
-    assert!(
-        list.contains("jepsen-log") && list.contains("porcupine-kv"),
-        "{list}"
-    );
-}
-
 #[test]
 fn lists_name_what_there_is() {
     let folder = tempfile::tempdir().unwrap();
@@ -384,4 +272,131 @@ fn a_list_of_nodes_means_all_of_them_and_a_list_in_the_place_of_keys_is_refused(
         "{}",
         text(&output.stdout)
     );
+}
+
+/// A write that was acknowledged, and a read after it that shows nothing.
+const STALE_EDN: &str = "{:process :nemesis, :type :info, :f :kill, :value nil}\n\
+    {:process 0, :type :invoke, :f :write, :value 1}\n\
+    {:process 0, :type :ok, :f :write, :value 1}\n\
+    {:process 1, :type :invoke, :f :read, :value nil}\n\
+    {:process 1, :type :ok, :f :read, :value nil}\n";
+
+#[test]
+fn histories_of_other_tools_are_read_and_a_counterexample_is_written_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("stale.edn"), STALE_EDN).unwrap();
+    let check = |arguments: &[&str]| {
+        let output = chaos(&[&["check", "--picture", "none"], arguments].concat(), path);
+        let all = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        (output.status.code(), all)
+    };
+    for target in ["jsonl:out.jsonl", "out.edn", "jepsen-log:out.log"] {
+        let (code, told) = check(&["stale.edn", "--export", target]);
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains("read as edn, judged as register"), "{told}");
+        let file = target.rsplit(':').next().unwrap();
+        let (code, told) = check(&[file]);
+        assert_eq!(code, Some(1), "{file}: {told}");
+        assert!(told.contains("2 operations on 1 key"), "{told}");
+    }
+    let (code, told) = check(&["stale.edn", "--export", "porcupine-kv:out.kv"]);
+    assert_eq!(code, Some(1), "{told}");
+    let (code, told) = check(&["out.kv"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("judged as kv"), "{told}");
+    let (code, told) = check(&["stale.edn", "--format", "json", "--format", "edn"]);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("\"format\":\"edn\""), "{told}");
+}
+
+#[test]
+fn an_export_that_cannot_be_written_is_a_warning_and_the_verdict_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let histories = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/histories");
+    let files = ["stale-read.jsonl", "future-read.jsonl"];
+    let [stale, future] = files.map(|name| histories.join(name).display().to_string());
+    let check = |arguments: &[&str]| {
+        let all = [&["check", "--picture", "none"], arguments].concat();
+        let output = chaos(&all, folder.path());
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let (code, _, told) = check(&[&stale, "--export", "jepsen-log:none/x"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("warning: none/x was not written: "), "{told}");
+    let (code, told, _) = check(&[&stale, &future, "--export", "edn:x.edn"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(folder.path().join("x-stale-read.edn").exists(), "{told}");
+    assert!(folder.path().join("x-future-read.edn").exists(), "{told}");
+    let (code, told, _) = check(&[&stale, "--format", "jsonl", "--output", "quiet"]);
+    assert_eq!((code, told.as_str()), (Some(1), ""));
+    std::fs::write(folder.path().join("h.csv"), "process,type\n").unwrap();
+    for (arguments, help) in [
+        (["h.csv", "--format", "auto"], "--format and one of"),
+        (["h.csv", "--format", "xml"], "porcupine-kv"),
+        (["h.csv", "--export", "edn:"], "path"),
+    ] {
+        let (code, _, told) = check(&arguments);
+        assert!(code == Some(2) && told.contains(help), "{told}");
+    }
+    let listed = text(&chaos(&["list", "formats"], folder.path()).stdout);
+    assert!(listed.contains("jepsen-log"), "{listed}");
+}
+
+#[test]
+fn a_malformed_history_is_refused_by_its_line_or_read_leniently() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = STALE_EDN.replace(":read, :value nil}\n", ":read, :value 1}\n{:process\n");
+    std::fs::write(folder.path().join("broken.edn"), broken).unwrap();
+    let output = chaos(&["check", "broken.edn"], folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output.stderr);
+    assert!(told.contains("broken.edn:5: "), "{told}");
+    let output = chaos(&["check", "broken.edn", "--lenient"], folder.path());
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(
+        told.contains("skipped 2 lines (first: broken.edn:5: "),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_model_that_does_not_know_an_operation_is_refused_with_those_that_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = "{:process 0, :type :invoke, :f :enqueue, :value 1}\n\
+        {:process 0, :type :ok, :f :enqueue, :value 1}\n\
+        {:process 0, :type :invoke, :f :dequeue}\n{:process 0, :type :ok, :f :dequeue, :value 2}\n";
+    std::fs::write(folder.path().join("queue.edn"), queue).unwrap();
+    let check = |model: &str| {
+        chaos(
+            &["check", "queue.edn", "--model", model, "--picture", "none"],
+            folder.path(),
+        )
+    };
+    for model in ["auto", "queue", "fifo", "fifo-queue"] {
+        assert_eq!(check(model).status.code(), Some(1), "{model}");
+    }
+    let refused = check("register");
+    assert_eq!(refused.status.code(), Some(2));
+    let told = text(&refused.stderr);
+    assert!(
+        told.contains("`enqueue 1`") && told.contains("--model queue or --model fifo"),
+        "{told}"
+    );
+    let refused = check("stack");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        text(&refused.stderr).contains("write one of register, kv"),
+        "{}",
+        text(&refused.stderr)
+    );
+    let listed = chaos(&["list", "models"], folder.path());
+    for name in ["register", "kv", "mutex", "zookeeper", "sessions"] {
+        assert!(text(&listed.stdout).contains(name), "{name}");
+    }
 }

@@ -1,7 +1,8 @@
 //! Reading `history.jsonl`: lines become operations, a completion joins its invocation.
 //!
 //! Pairing is by process: a process has at most one operation in flight. An invocation without
-//! completion is info. Where no line has a `time`, the number of the line is the time.
+//! completion is info. Where no line has a `time`, the number of the line is the time, in milliseconds
+//! so that it reads well.
 
 use std::io::{ErrorKind, Read};
 
@@ -96,6 +97,9 @@ pub enum ReadError {
         name: String,
     },
 }
+
+/// How far apart lines without times lie, in nanoseconds.
+pub(super) const LINE: u64 = 1_000_000;
 
 /// Large enough that reading costs little, small enough to stay in the processor's cache.
 const BLOCK: usize = 256 * 1024;
@@ -213,7 +217,7 @@ impl Decoder {
         if *self.has_times.get_or_insert_with(|| line.time.is_some()) != line.time.is_some() {
             return Err(Problem::MixedTimes);
         }
-        let time = Nanos(line.time.unwrap_or(number as u64));
+        let time = Nanos(line.time.unwrap_or(number as u64 * LINE));
         match kind {
             Kind::Invoke => self.invoke(process, time, number, line),
             Kind::Complete(outcome) => self.complete(process, time, outcome, line),
@@ -464,9 +468,12 @@ mod tests {
         let [cas, read] = history.operations.as_slice() else {
             panic!("two operations, not {history:?}");
         };
-        assert_eq!((cas.invoked, cas.completed), (Nanos(1), Nanos(5)));
+        assert_eq!((cas.invoked, cas.completed), (Nanos(LINE), Nanos(5 * LINE)));
         assert_eq!((cas.outcome, cas.seen), (Outcome::Fail, Some(Value(5))));
-        assert_eq!((read.invoked, read.completed), (Nanos(3), Nanos(4)));
+        assert_eq!(
+            (read.invoked, read.completed),
+            (Nanos(3 * LINE), Nanos(4 * LINE))
+        );
         assert_eq!((read.outcome, read.seen), (Outcome::Ok, Some(Value(5))));
     }
 

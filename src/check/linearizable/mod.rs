@@ -82,6 +82,15 @@ pub struct Undecided {
 /// Later than every instant: an operation of unknown outcome may take effect at any time.
 pub(super) const NEVER: u64 = u64::MAX;
 
+/// What every key may spend before it is known whether another one is violated.
+const FIRST_STEPS: u64 = 500_000;
+
+/// What the evidence may cost when it comes from a search.
+const SHRINK_STEPS: u64 = 5_000_000;
+
+/// Evidence of so many operations is small enough.
+const SMALL: usize = 6;
+
 /// Histories below this many operations are not worth a thread.
 const PARALLEL_FROM: usize = 20_000;
 
@@ -108,7 +117,7 @@ pub(super) enum KeyAnswer {
 /// nobody looked at the value.
 #[must_use]
 pub fn check(history: &History, register: &Register, budget: &Budget<'_>) -> Linearizability {
-    let mut found = judge_keys(history, register.initial, budget.threads, &|key| {
+    let mut found = judge_keys(history, register.initial, budget, &|key, budget| {
         answer(history, key, budget)
     });
     if let Some(evidence) = &mut found.evidence {
@@ -117,12 +126,18 @@ pub fn check(history: &History, register: &Register, budget: &Budget<'_>) -> Lin
     found
 }
 
-/// Judges every key by `judge`, on so many threads, and concludes.
+/// Decides one key.
+pub(super) type Judge<'a> = dyn Fn(&KeyHistory<'_>, &Budget<'_>) -> KeyAnswer + Sync + 'a;
+
+/// Judges every key by `judge` and concludes.
+///
+/// Keys first get a small part of the steps. Only while none is violated the hard ones get the rest:
+/// nothing that is found out about them changes the verdict.
 pub(super) fn judge_keys(
     history: &History,
     initial: Value,
-    threads: usize,
-    judge: &(dyn Fn(&KeyHistory<'_>) -> KeyAnswer + Sync),
+    budget: &Budget<'_>,
+    judge: &Judge<'_>,
 ) -> Linearizability {
     let partition = Partition::of(history);
     let keys: Vec<KeyHistory<'_>> = (0..history.keys.len())
@@ -132,7 +147,25 @@ pub(super) fn judge_keys(
             initial,
         })
         .collect();
-    let answers = answers(history, &keys, threads, judge);
+    let all: Vec<usize> = (0..keys.len()).collect();
+    let mut answers = answers(history, &keys, &all, &budget.at_most(FIRST_STEPS), judge);
+    match answers.iter().position(KeyAnswer::is_illegal) {
+        None => {
+            let hard = |key: &usize| matches!(answers[*key], KeyAnswer::Undecided(_));
+            let hard: Vec<usize> = all.into_iter().filter(hard).collect();
+            let again = self::answers(history, &keys, &hard, budget, judge);
+            for (key, answer) in hard.into_iter().zip(again) {
+                answers[key] = answer;
+            }
+        }
+        Some(first) => {
+            if matches!(&answers[first], KeyAnswer::Illegal(found) if found.operations.len() > SMALL)
+            {
+                // What was found by a search may become smaller.
+                answers[first] = judge(&keys[first], &budget.at_most(SHRINK_STEPS));
+            }
+        }
+    }
     let mut result = Linearizability {
         verdict: Verdict::Pass,
         keys: keys.iter().filter(|key| !key.indices.is_empty()).count(),
@@ -267,6 +300,26 @@ impl Budget<'static> {
     }
 }
 
+impl Budget<'_> {
+    /// The same with at most so many steps.
+    const fn at_most(&self, steps: u64) -> Self {
+        Self {
+            steps: if steps < self.steps {
+                steps
+            } else {
+                self.steps
+            },
+            ..*self
+        }
+    }
+}
+
+impl KeyAnswer {
+    const fn is_illegal(&self) -> bool {
+        matches!(self, Self::Illegal(_))
+    }
+}
+
 impl fmt::Debug for Budget<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Budget")
@@ -301,27 +354,28 @@ fn is_untried(operation: &Operation) -> bool {
         && operation.error.is_some()
 }
 
-/// The answer of every key, in the order of keys.
+/// The answers of those keys, in their order.
 fn answers(
     history: &History,
     keys: &[KeyHistory<'_>],
-    threads: usize,
-    judge: &(dyn Fn(&KeyHistory<'_>) -> KeyAnswer + Sync),
+    numbers: &[usize],
+    budget: &Budget<'_>,
+    judge: &Judge<'_>,
 ) -> Vec<KeyAnswer> {
-    let threads = threads.min(keys.len());
+    let threads = budget.threads.min(numbers.len());
     if threads <= 1 || history.operations.len() < PARALLEL_FROM {
-        return keys.iter().map(judge).collect();
+        return (numbers.iter().map(|key| judge(&keys[*key], budget))).collect();
     }
     // Keys are handed out one by one: some are much larger than others.
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
         loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(key) = keys.get(number) else {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(key) = numbers.get(place) else {
                 return done;
             };
-            done.push((number, judge(key)));
+            done.push((place, judge(&keys[*key], budget)));
         }
     };
     let mut all = std::thread::scope(|scope| {

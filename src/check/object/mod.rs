@@ -75,7 +75,7 @@ pub(super) fn check<M: Model>(
     quick: Option<Decide<M>>,
     budget: &Budget<'_>,
 ) -> Linearizability {
-    let mut found = judge_keys(history, Value::NIL, budget.threads, &|key| {
+    let mut found = judge_keys(history, Value::NIL, budget, &|key, budget| {
         answer(history, key, model, quick, budget)
     });
     if let Some(evidence) = &mut found.evidence {

@@ -11,7 +11,7 @@ use super::frontier::{Sweep, sweep};
 use super::problem::{Item, Problem};
 use super::search::{Found, search};
 use super::{Decide, Quick, Story, shrink};
-use crate::check::linearizable::{Budget, KeyAnswer, NEVER, judge_keys, tick};
+use crate::check::linearizable::{Budget, KeyAnswer, NEVER, What, judge_keys, tick};
 use crate::clock::Nanos;
 use crate::history::{
     Action, Content, FixedSet, History, KeyId, Operation, Outcome, Value, Values, Verb,
@@ -383,24 +383,29 @@ fn agree<M: Drawn>(name: &str, model: &M, quick: Option<Decide<M>>) {
         let history = draw(model, &mut random, shape);
         let truth = has_order(model, &all_items(model, &history), &history.values);
         let context = || format!("{name} {case}, an order: {truth}, {}", lines(&history));
-        let judged = judge_keys(&history, Value::NIL, 1, &|key| {
-            let problem = Problem::of(model, &history.values, key);
-            compare(&problem, truth, case % 4 == 0, &context);
-            let story = Story {
-                history: &history,
-                problem: &problem,
-            };
-            match quick.map(|quick| quick(&story)) {
-                None | Some(Quick::Unsure(_)) => KeyAnswer::Undecided(String::new()),
-                Some(Quick::Order) => KeyAnswer::Ok,
-                Some(Quick::Clash(clash)) => {
-                    let (part, values) = alone(&problem, &clash.items);
-                    let is_explained = has_order(model, &part, &values);
-                    assert!(!is_explained, "{clash:?} proves nothing, {}", context());
-                    KeyAnswer::Illegal(story.evidence(clash.items, clash.sentence))
+        let judged = judge_keys(
+            &history,
+            Value::NIL,
+            &Budget::without_clock(1),
+            &|key, _| {
+                let problem = Problem::of(model, &history.values, key);
+                compare(&problem, truth, case % 4 == 0, &context);
+                let story = Story {
+                    history: &history,
+                    problem: &problem,
+                };
+                match quick.map(|quick| quick(&story)) {
+                    None | Some(Quick::Unsure(_)) => KeyAnswer::Undecided(String::new()),
+                    Some(Quick::Order) => KeyAnswer::Ok,
+                    Some(Quick::Clash(clash)) => {
+                        let (part, values) = alone(&problem, &clash.items);
+                        let is_explained = has_order(model, &part, &values);
+                        assert!(!is_explained, "{clash:?} proves nothing, {}", context());
+                        KeyAnswer::Illegal(story.evidence(clash.items, clash.sentence))
+                    }
                 }
-            }
-        });
+            },
+        );
         match judged.verdict {
             Verdict::Pass => assert!(truth, "quick finds an order that is none, {}", context()),
             Verdict::Fail => assert!(!truth, "quick misses an order, {judged:?}, {}", context()),
@@ -432,8 +437,12 @@ fn compare<M: Model>(
     let budget = Budget::without_clock(1);
     for width in [1, 3, usize::MAX] {
         let mut steps = budget.steps;
-        let Sweep { stuck, is_exact } =
-            sweep(problem, &budget, &mut steps, width).expect("the budget is ample");
+        let (stuck, is_exact) = match sweep(problem, &budget, &mut steps, width) {
+            Ok(Sweep { stuck, is_exact }) => (stuck, is_exact),
+            // Twelve concurrent appends have 12! results.
+            Err(limit) if matches!(limit.what, What::Configurations(_)) => continue,
+            Err(limit) => panic!("the budget is ample, but {limit}"),
+        };
         assert!(
             truth || stuck.is_some(),
             "no order, width {width}, {}",

@@ -2,7 +2,7 @@
 //!
 //! A text that was read is taken apart into what was written: a put at its beginning, or nothing,
 //! and the appends behind it in their order. That order is unique where no written text begins
-//! another. So the history is one of a register: every beginning of a text that was read is a value,
+//! another, and where of equal texts only one can be meant. So the history is one of a register: every beginning of a text that was read is a value,
 //! a put writes it, an append is a compare-and-set from the text before it, and an update that
 //! nobody saw writes a value that nobody read. Zones decide that.
 
@@ -24,6 +24,17 @@ pub(in crate::check) fn quick(story: &Story<'_, Kv>) -> Quick {
         Ok(words) => words,
         Err(why) => return Quick::Unsure(why),
     };
+    let mut latest: FixedMap<Value, u64> = FixedMap::default();
+    let (mut first_done, mut first) = (u64::MAX, NONE);
+    for (number, item) in (0..).zip(&story.problem.items) {
+        if item.call.action == Action::Read {
+            let last = latest.entry(item.call.seen.unwrap_or(Value::NIL));
+            let last = last.or_insert(item.returned);
+            *last = item.returned.max(*last);
+        } else if item.returned < first_done {
+            (first_done, first) = (item.returned, number);
+        }
+    }
     let mut tree = Tree {
         story,
         nodes: vec![Node {
@@ -32,6 +43,9 @@ pub(in crate::check) fn quick(story: &Story<'_, Kv>) -> Quick {
         }],
         of_update: vec![NONE; story.problem.items.len()],
         of_text: FixedMap::default(),
+        latest,
+        first,
+        first_done,
         words,
     };
     for (number, item) in story.problem.items.iter().enumerate() {
@@ -66,20 +80,21 @@ impl<'a> Words<'a> {
             }
         }
         all.sort_unstable();
-        let pairs = all.windows(2).map(|pair| [pair[0].0, pair[1].0]);
-        match pairs.into_iter().find(|[one, next]| next.starts_with(one)) {
-            Some([one, next]) if one == next => Err(format!("{one:?} was written more than once")),
+        let mut pairs = all.windows(2).map(|pair| [pair[0].0, pair[1].0]);
+        match pairs.find(|[one, next]| next != one && next.starts_with(one)) {
             Some([one, next]) => Err(format!("the texts {one:?} and {next:?} begin alike")),
             None => Ok(Self { all }),
         }
     }
 
-    /// The update whose text `rest` begins with, and what is behind it. There is only one: a text
-    /// between another and what begins with that begins with it as well.
-    fn first<'t>(&self, rest: &'t str) -> Option<(u32, &'t str)> {
-        let behind = self.all.partition_point(|(text, _)| *text <= rest);
-        let (text, update) = self.all[behind.checked_sub(1)?];
-        Some((update, rest.strip_prefix(text)?))
+    /// The updates with the text that `rest` begins with, and what is behind it. There is only one
+    /// such text: one between another and what begins with that begins with it as well.
+    fn first<'t>(&self, rest: &'t str) -> Option<(&[(&'a str, u32)], &'t str)> {
+        let end = self.all.partition_point(|(text, _)| *text <= rest);
+        let (text, _) = self.all[end.checked_sub(1)?];
+        let behind = rest.strip_prefix(text)?;
+        let start = self.all[..end].partition_point(|(other, _)| *other < text);
+        Some((&self.all[start..end], behind))
     }
 }
 
@@ -98,6 +113,11 @@ struct Tree<'a, 's> {
     /// The text that ends with each update.
     of_update: Vec<u32>,
     of_text: FixedMap<Value, u32>,
+    /// When the last read of each text returned.
+    latest: FixedMap<Value, u64>,
+    /// The update that was the first to return, and when.
+    first: u32,
+    first_done: u64,
 }
 
 impl Tree<'_, '_> {
@@ -107,27 +127,26 @@ impl Tree<'_, '_> {
         if self.of_text.contains_key(&value) {
             return Ok(());
         }
-        let text = self.text(value);
-        let (mut node, mut rest) = (EMPTY, text);
-        while !rest.is_empty() {
-            let Some((update, behind)) = self.words.first(rest) else {
-                let sentence = format!(
-                    "{} shows a text that nobody wrote, {} characters from its end",
-                    self.story.narrate(read as usize),
-                    rest.chars().count(),
-                );
-                return Err(self.clash(&[read], sentence));
+        let mut places = self.places(read)?;
+        self.sift(&mut places, self.latest[&value]);
+        let mut node = EMPTY;
+        for possible in &places {
+            let update = match possible[..] {
+                [only] => only,
+                [one, ..] => {
+                    let writer = self.narrate(one);
+                    return Err(Quick::Unsure(format!(
+                        "{writer} was not the only one of its text"
+                    )));
+                }
+                [] => return Err(self.untimely(read)),
             };
             let parent = if self.is_put(update) { NONE } else { node };
-            let known = self.of_update[update as usize];
-            let is_at_start = rest.len() == text.len();
-            if self.is_put(update) && !is_at_start
-                || known != NONE && self.nodes[known as usize].parent != parent
-            {
+            node = self.of_update[update as usize];
+            if node != NONE && self.nodes[node as usize].parent != parent {
                 return Err(self.misplaced(read, update));
             }
-            node = known;
-            if known == NONE {
+            if node == NONE {
                 node = self.nodes.len() as u32;
                 self.of_update[update as usize] = node;
                 self.nodes.push(Node {
@@ -135,10 +154,72 @@ impl Tree<'_, '_> {
                     witness: read,
                 });
             }
-            rest = behind;
         }
         self.of_text.insert(value, node);
         Ok(())
+    }
+
+    /// For each place of the text of a read the updates that can have written it.
+    fn places(&self, read: u32) -> Result<Vec<Vec<u32>>, Quick> {
+        let mut places = Vec::new();
+        let mut rest = self.text(self.seen(read));
+        while !rest.is_empty() {
+            let Some((updates, behind)) = self.words.first(rest) else {
+                let sentence = format!(
+                    "{} shows a text that nobody wrote, {} characters from its end",
+                    self.narrate(read),
+                    rest.chars().count(),
+                );
+                return Err(self.clash(&[read], sentence));
+            };
+            let is_at_start = places.is_empty();
+            let updates = updates.iter().map(|(_, update)| *update);
+            let possible = updates.filter(|update| match (self.is_put(*update), is_at_start) {
+                (is_put, false) => !is_put,
+                (true, true) => true,
+                // Behind the first update that has happened no text is empty.
+                (false, true) => self.invoked(*update) <= self.first_done,
+            });
+            places.push(possible.collect());
+            rest = behind;
+        }
+        Ok(places)
+    }
+
+    /// Leaves out what began after something behind it had returned, or the other way round, where
+    /// equal texts leave a choice.
+    fn sift(&self, places: &mut [Vec<u32>], returned: u64) {
+        let returns = |update: u32| self.story.item(update as usize).returned;
+        let has_choice = |places: &[Vec<u32>]| places.iter().any(|possible| possible.len() > 1);
+        let mut before = usize::MAX;
+        while has_choice(places) {
+            let count = places.iter().map(Vec::len).sum();
+            if count == before {
+                return;
+            }
+            before = count;
+            let mut begun = 0;
+            for possible in places.iter_mut() {
+                possible.retain(|update| returns(*update) >= begun);
+                let first = possible.iter().map(|update| self.invoked(*update)).min();
+                begun = begun.max(first.unwrap_or(0));
+            }
+            let mut ended = returned;
+            for possible in places.iter_mut().rev() {
+                possible.retain(|update| self.invoked(*update) <= ended);
+                let last = possible.iter().map(|update| returns(*update)).max();
+                ended = ended.min(last.unwrap_or(u64::MAX));
+            }
+        }
+    }
+
+    /// A read of something that nobody can have written there in time.
+    fn untimely(&self, read: u32) -> Quick {
+        let sentence = format!(
+            "{} shows a text that nobody can have written there by then",
+            self.narrate(read)
+        );
+        self.clash(&[read, self.first], sentence)
     }
 
     /// The history as one of a register.
@@ -192,11 +273,6 @@ impl Tree<'_, '_> {
     fn misplaced(&self, read: u32, update: u32) -> Quick {
         let (reader, writer) = (self.narrate(read), self.narrate(update));
         let known = self.of_update[update as usize];
-        if self.is_put(update) {
-            let sentence =
-                format!("{reader} shows what {writer} wrote behind other texts, which it replaced");
-            return self.clash(&[read, update], sentence);
-        }
         let witness = self.nodes[known as usize].witness;
         let sentence = if witness == read {
             format!("{reader} shows twice what {writer} wrote once")
@@ -242,10 +318,11 @@ impl Tree<'_, '_> {
                 "each of these texts was appended to another of them".to_owned(),
             ),
             Zones::Order { late, early, links } => {
-                let sentence = format!(
-                    "{}, but its text ends with what follows on that",
-                    in_time(*early, *late)
-                );
+                let how = match self.story.item(*late as usize).call.action {
+                    Action::Read => "which shows less than was there by then",
+                    _ => "which the texts show first",
+                };
+                let sentence = format!("{}, {how}", in_time(*early, *late));
                 self.clash(&[&[*late, *early], &links[..]].concat(), sentence)
             }
             Zones::Overlap { holds } => {
@@ -315,14 +392,22 @@ impl Tree<'_, '_> {
             }
             if self.story.item(number as usize).call.action == Action::Read {
                 let mut rest = self.text(self.seen(number));
-                while let Some((update, behind)) = self.words.first(rest) {
-                    work.push(update);
+                while let Some((updates, behind)) = self.words.first(rest) {
+                    work.extend(updates.iter().map(|(_, update)| *update));
+                    if updates.len() > 1 {
+                        // It shows which of them is not meant.
+                        work.push(self.first);
+                    }
                     rest = behind;
                 }
             }
         }
         let items: Vec<usize> = all.into_iter().map(|number| number as usize).collect();
         Quick::clash(&items, sentence)
+    }
+
+    fn invoked(&self, number: u32) -> u64 {
+        self.story.item(number as usize).invoked
     }
 
     fn narrate(&self, number: u32) -> String {

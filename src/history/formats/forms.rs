@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 
 use super::super::codec::{CodecError, Problem};
-use super::super::decode::Decoder;
+use super::super::decode::{Decoder, LINE};
 use super::super::line::{Argument, Datum, KINDS, Kind, Line, NATURAL, WORDS, Word};
 use super::super::op::{Outcome, Value, Verb};
 use super::edn::{Edn, Fault, Reader};
@@ -85,7 +85,7 @@ pub(super) fn read(
                 sink.skip(Problem::MixedTimes, line)?;
             }
             Ok(Some(mut parsed)) => {
-                parsed.time.get_or_insert(number);
+                parsed.time.get_or_insert(number * LINE);
                 sink.feed(decoder, line, &parsed)?;
             }
             Err(fault) => sink.skip(fault.problem, fault.line)?,

@@ -262,4 +262,6 @@ fn text(bytes: Vec<u8>, sink: &mut Sink<'_>) -> Result<String, CodecError> {
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;
