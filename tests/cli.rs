@@ -311,6 +311,43 @@ fn histories_of_other_tools_are_read_and_a_counterexample_is_written_for_them() 
 }
 
 #[test]
+fn an_export_that_cannot_be_written_is_a_warning_and_the_verdict_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let histories = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/histories");
+    let files = ["stale-read.jsonl", "future-read.jsonl"];
+    let [stale, future] = files.map(|name| histories.join(name).display().to_string());
+    let check = |arguments: &[&str]| {
+        let all = [&["check", "--picture", "none"], arguments].concat();
+        let output = chaos(&all, folder.path());
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let (code, _, told) = check(&[&stale, "--export", "jepsen-log:none/x"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("warning: none/x was not written: "), "{told}");
+    let (code, told, _) = check(&[&stale, &future, "--export", "edn:x.edn"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(folder.path().join("x-stale-read.edn").exists(), "{told}");
+    assert!(folder.path().join("x-future-read.edn").exists(), "{told}");
+    let (code, told, _) = check(&[&stale, "--format", "jsonl", "--output", "quiet"]);
+    assert_eq!((code, told.as_str()), (Some(1), ""));
+    std::fs::write(folder.path().join("h.csv"), "process,type\n").unwrap();
+    for (arguments, help) in [
+        (["h.csv", "--format", "auto"], "--format and one of"),
+        (["h.csv", "--format", "xml"], "porcupine-kv"),
+        (["h.csv", "--export", "edn:"], "path"),
+    ] {
+        let (code, _, told) = check(&arguments);
+        assert!(code == Some(2) && told.contains(help), "{told}");
+    }
+    let listed = text(&chaos(&["list", "formats"], folder.path()).stdout);
+    assert!(listed.contains("jepsen-log"), "{listed}");
+}
+
+#[test]
 fn a_malformed_history_is_refused_by_its_line_or_read_leniently() {
     let folder = tempfile::tempdir().unwrap();
     let broken = STALE_EDN.replace(":read, :value nil}\n", ":read, :value 1}\n{:process\n");
@@ -323,7 +360,7 @@ fn a_malformed_history_is_refused_by_its_line_or_read_leniently() {
     let told = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{told}");
     assert!(
-        told.contains("skipped 2 malformed lines, the first broken.edn:5: "),
+        told.contains("skipped 2 lines (first: broken.edn:5: "),
         "{told}"
     );
 }

@@ -1,24 +1,44 @@
 //! Histories that others recorded, with verdicts that are known.
 //!
 //! `CHAOS_HISTORIES=FOLDER cargo test --test recorded` judges every file that the folder's
-//! `expected.tsv` names (file, model, ok or illegal); without it there is nothing to do.
+//! `expected.tsv` names (file, model, ok or illegal); without it there is nothing to do. What is
+//! exported of a violation has to be one as well.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
+use chaos::check::Evidence;
 use chaos::clock::Nanos;
-use chaos::history::formats;
+use chaos::history::formats::{self, Decoded, Format};
 use chaos::run::{Measure, judge_history};
 use chaos::verdict::Verdict;
 
-fn verdict(path: &Path) -> Verdict {
-    let name = path.display().to_string();
-    let mut file = File::open(path).expect(&name);
-    let decoded = formats::read(&mut file, None, &name, None, false);
-    let decoded = decoded.expect(&name);
+fn decoded(input: &mut dyn Read, name: &str) -> Decoded {
+    formats::read(input, None, name, None, false).expect(name)
+}
+
+fn judged(decoded: &Decoded) -> (Verdict, Option<Evidence>) {
     let (measure, _) = Measure::proposed(&decoded.history, &decoded.header).expect("a model");
     let judged = judge_history(&decoded.history, measure, Nanos::from_secs(600));
-    judged.expect("the model knows its operations").checks[0].verdict
+    let judged = judged.expect("the model knows its operations");
+    (judged.checks[0].verdict, judged.evidence)
+}
+
+/// The verdicts of a counterexample that was written in several formats and read again.
+fn exported(decoded: &Decoded, evidence: &Evidence) -> Vec<(Format, Verdict)> {
+    let part = decoded.history.part(&evidence.operations);
+    let formats = [Format::Jsonl, Format::Edn, decoded.format].into_iter();
+    let judge = |format| {
+        let bytes = formats::export(&part, &decoded.header, format).expect("it can be said");
+        let again = self::decoded(&mut bytes.as_slice(), "an export");
+        assert_eq!(
+            again.format, format,
+            "an export is seen to be of its format"
+        );
+        (format, judged(&again).0)
+    };
+    formats.map(judge).collect()
 }
 
 #[test]
@@ -37,7 +57,18 @@ fn recorded_histories_get_the_verdicts_that_are_known() {
         else {
             panic!("not three columns: {line}");
         };
-        let found = match verdict(&folder.join(file)) {
+        let mut input = File::open(folder.join(file)).expect(file);
+        let decoded = decoded(&mut input, file);
+        let (verdict, evidence) = judged(&decoded);
+        for (format, verdict) in evidence.map_or_else(Vec::new, |e| exported(&decoded, &e)) {
+            if verdict != Verdict::Fail {
+                let format = format.name();
+                wrong.push(format!(
+                    "{file}: its counterexample as {format} is {verdict}"
+                ));
+            }
+        }
+        let found = match verdict {
             Verdict::Pass => "ok",
             Verdict::Fail => "illegal",
             Verdict::Unknown => "unknown",

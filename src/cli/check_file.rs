@@ -9,7 +9,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::Color;
 use super::failure::{self, Failure};
-use super::picture::PictureArguments;
+use super::picture::{PictureArguments, beside};
 use super::run::Format;
 use crate::check::{Evidence, ModelError, evidence_lanes};
 use crate::clock::{Nanos, RunClock};
@@ -28,17 +28,27 @@ pub(super) struct FileArguments {
     /// What to print on stdout, and how history files are written; may be given twice
     #[arg(long = "format", value_name = "FORMAT", value_parser = format_parser(), default_values = ["human", AUTO])]
     formats: Vec<Either>,
+    /// What to print on stdout, as with --format
+    #[arg(long, value_enum)]
+    output: Option<Format>,
     /// Leave out and count malformed lines of history files
     #[arg(long)]
     lenient: bool,
-    /// Write the counterexample of a history file as a history: PATH, or FORMAT:PATH
-    #[arg(long, value_name = "[FORMAT:]PATH")]
-    export: Option<String>,
+    /// Write the operations of a history file's counterexample; without FORMAT the ending tells
+    #[arg(long, value_name = "[FORMAT:]PATH", value_parser = parse_export)]
+    export: Option<Export>,
     /// After how many seconds a search for an order gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     time_limit: u64,
     #[command(flatten)]
     picture: PictureArguments,
+}
+
+/// Where and how a counterexample is written.
+#[derive(Debug, Clone)]
+struct Export {
+    format: formats::Format,
+    path: PathBuf,
 }
 
 /// A format of the output or of the input.
@@ -69,7 +79,8 @@ impl FileArguments {
             Either::Output(format) => Some(*format),
             Either::Input(_) => None,
         });
-        outputs.next_back().unwrap_or(Format::Human)
+        let last = outputs.next_back();
+        self.output.or(last).unwrap_or(Format::Human)
     }
 
     /// How files are written, if that is told.
@@ -126,7 +137,8 @@ pub(super) fn check_file(
         }),
         exported: match (&judgement.evidence, &arguments.export) {
             (Some(evidence), Some(target)) => {
-                Some(export_evidence(&decoded, measure, evidence, target)?)
+                let other = (!alone).then_some(path);
+                export_evidence(&decoded, measure, evidence, target, other)
             }
             _ => None,
         },
@@ -215,7 +227,7 @@ impl Checked<'_> {
         if let Some(first) = &self.decoded.skipped.first {
             let count = self.decoded.skipped.count;
             text += &format!(
-                "      skipped {count} malformed line{}, the first {first}\n",
+                "      skipped {count} line{} (first: {first})\n",
                 if count == 1 { "" } else { "s" }
             );
             if self.exit == Exit::Safety {
@@ -243,7 +255,10 @@ fn measure(
     arguments: &FileArguments,
 ) -> Result<(Measure, Option<String>), ModelError> {
     if arguments.model == AUTO {
-        let (measure, why) = Measure::proposed(&decoded.history, &decoded.header)?;
+        let (measure, mut why) = Measure::proposed(&decoded.history, &decoded.header)?;
+        if decoded.format == formats::Format::PorcupineKv {
+            why = "files of this format hold texts".to_owned();
+        }
         return Ok((measure, Some(why)));
     }
     Ok((Measure::named(&arguments.model)?, None))
@@ -262,29 +277,53 @@ fn exit(judgement: &HistoryJudgement) -> Exit {
     }
 }
 
-/// Writes the operations of the evidence as a history.
+/// Writes the operations of the evidence as a history and returns where; of several histories the
+/// name of this `other` one is added. As with the picture, a file that cannot be written is a
+/// warning, never another verdict.
 fn export_evidence(
     decoded: &Decoded,
     measure: Measure,
     evidence: &Evidence,
-    target: &str,
-) -> Result<PathBuf, Failure> {
-    let told = target
-        .split_once(':')
-        .and_then(|(format, path)| Some((formats::Format::named(format)?, path)));
-    let (format, path) = told.unwrap_or_else(|| {
-        let by_ending = formats::Format::by_ending(target);
-        (by_ending.unwrap_or(formats::Format::Jsonl), target)
-    });
+    target: &Export,
+    other: Option<&Path>,
+) -> Option<PathBuf> {
+    let path = match other {
+        Some(name) => beside(&target.path, name),
+        None => target.path.clone(),
+    };
     let part = decoded.history.part(&evidence.operations);
     let header = Header {
         model: Some(measure.name().to_owned()),
         ..Header::default()
     };
-    let bytes = export(&part, &header, format).map_err(|error| Failure::of(Exit::Usage, &error))?;
-    std::fs::write(path, bytes)
-        .map_err(|error| Failure::new(Exit::Usage, format!("cannot write {path}: {error}")))?;
-    Ok(PathBuf::from(path))
+    let written = export(&part, &header, target.format)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| std::fs::write(&path, bytes).map_err(|error| error.to_string()));
+    match written {
+        Ok(()) => Some(path),
+        Err(reason) => {
+            let path = path.display();
+            failure::note(&format!("warning: {path} was not written: {reason}\n"));
+            None
+        }
+    }
+}
+
+fn parse_export(text: &str) -> Result<Export, String> {
+    let told = text
+        .split_once(':')
+        .and_then(|(format, path)| Some((formats::Format::named(format)?, path)));
+    let (format, path) = told.unwrap_or_else(|| {
+        let by_ending = formats::Format::by_ending(text);
+        (by_ending.unwrap_or(formats::Format::Jsonl), text)
+    });
+    if path.is_empty() {
+        return Err("write a path behind the format, such as edn:counterexample.edn".to_owned());
+    }
+    Ok(Export {
+        format,
+        path: PathBuf::from(path),
+    })
 }
 
 /// Reads a history file, a block at a time where it can be.
@@ -303,9 +342,9 @@ fn read(path: &Path, name: &str, arguments: &FileArguments) -> Result<Decoded, F
     ) {
         Ok(decoded) => Ok(decoded),
         Err(ReadError::Io(error)) => Err(unreadable(error)),
-        Err(error @ (ReadError::Codec(_) | ReadError::Unknown { .. })) => {
-            Err(Failure::of(Exit::Usage, &error))
-        }
+        Err(error @ ReadError::Unknown { .. }) => Err(Failure::of(Exit::Usage, &error)),
+        Err(error @ ReadError::Codec(_)) => Err(Failure::of(Exit::Usage, &error)
+            .help("mend the line, or leave such lines out with --lenient")),
     }
 }
 

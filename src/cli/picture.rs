@@ -81,7 +81,7 @@ fn warn(path: &Path, error: &dyn std::error::Error) {
 }
 
 /// `counterexample.html` of `stale.jsonl` among others is `counterexample-stale.html`.
-fn beside(picture: &Path, history: &Path) -> PathBuf {
+pub(super) fn beside(picture: &Path, history: &Path) -> PathBuf {
     let part =
         |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let own = part(history.file_stem());

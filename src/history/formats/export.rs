@@ -236,7 +236,7 @@ impl Writer<'_> {
             }
             Content::Integer(number) => Ok(number.to_string()),
             Content::Text(_) if is_log => Err(self.cannot("a text")),
-            Content::List(_) if is_log => Err(self.cannot("a list")),
+            Content::List(_) if self.format != Format::Edn => Err(self.cannot("a list")),
             Content::Text(text) => Ok(quoted(text)),
             Content::List(list) => {
                 let values = list.iter().map(|one| self.value(*one));

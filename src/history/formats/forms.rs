@@ -96,7 +96,9 @@ pub(super) fn read(
 /// Whether the first invocations all have pairs as values, and those of CASes pairs in pairs.
 fn is_independent(text: &str) -> bool {
     let mut reader = Reader::new(text, 1);
-    let _ = reader.take(b'[') || reader.take(b'(');
+    if !reader.take(b'[') {
+        reader.take(b'(');
+    }
     let mut seen = 0;
     while seen < SHOWN {
         let Ok(Some(form)) = reader.form() else {
@@ -169,8 +171,13 @@ fn of_form(form: Edn<'_>, style: Style) -> Result<Option<Line<'_>>, Problem> {
         Some(Edn::Keyword(name)) => word(name, style.format),
         _ => None,
     };
-    let f =
-        f.ok_or_else(|| missing_or_wrong("f", entry.f.as_ref(), expected_words(style.format)))?;
+    let f = f.ok_or_else(|| {
+        missing_or_wrong(
+            "f",
+            entry.f.as_ref(),
+            expected_word(entry.f.as_ref(), style),
+        )
+    })?;
     let (key, value) = match entry.value {
         Some(Edn::Tuple(pair)) => {
             let (key, value) = *pair;
@@ -254,9 +261,16 @@ fn word(name: &str, format: Format) -> Option<Word> {
     }
 }
 
-const fn expected_words(format: Format) -> &'static str {
-    match format {
-        Format::PorcupineKv => "get, put or append",
+/// What should stand in the place of a word that is none.
+fn expected_word(f: Option<&Edn<'_>>, style: Style) -> &'static str {
+    match (f, style.format) {
+        (_, Format::PorcupineKv) => "get, put or append",
+        (Some(Edn::Keyword("txn")), _) => {
+            "operations on one key each: transactions over several keys are not checked"
+        }
+        (Some(Edn::Keyword("drain")), _) => {
+            "one dequeue for each value: a drain takes many values at unknown times"
+        }
         _ => WORDS,
     }
 }

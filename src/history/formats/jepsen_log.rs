@@ -14,7 +14,7 @@ use super::super::op::{Outcome, Value};
 use super::Sink;
 
 /// What marks a line that tells of an operation.
-const MARK: &str = "jepsen.util";
+pub(super) const MARK: &str = "jepsen.util";
 
 /// Feeds all operations to the decoder.
 pub(super) fn read(

@@ -101,25 +101,30 @@ impl Format {
     #[must_use]
     pub fn detect(beginning: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(beginning);
-        if text.contains("jepsen.util") && !text.trim_start().starts_with(['{', '[']) {
+        if text.contains(jepsen_log::MARK) && !text.trim_start().starts_with(['{', '[']) {
             return Some(Self::JepsenLog);
         }
-        let mut lines = text.lines().map(str::trim_start);
-        let first = lines.find(|line| !line.is_empty() && !line.starts_with(';'))?;
-        let inner = first.trim_start_matches(['[', '(', ' ']);
-        if first.starts_with('{') && !inner[1..].trim_start().starts_with(':') {
-            return Some(Self::Jsonl);
+        let mut rest = &*text;
+        loop {
+            rest = rest.trim_start_matches(|c: char| c.is_whitespace() || "\u{feff}[(".contains(c));
+            let Some(comment) = rest.strip_prefix(';') else {
+                break;
+            };
+            rest = comment.split_once('\n').map_or("", |(_, rest)| rest);
         }
-        let is_edn = first.starts_with(['{', '[', '(', '#'])
-            && (inner.is_empty() || inner.contains(':') || inner.starts_with(['{', '#']));
         let is_kv = || {
             let has = |word| text.contains(word);
-            has(":key") && [":f :get", ":f :put", ":f :append"].into_iter().any(has)
+            // Append-lists have appends as well, but with reads, and from us with times.
+            let is_list = || has(":f :read") || has(":time");
+            let is_append = || has(":f :append") && !is_list();
+            has(":key") && (has(":f :get") || has(":f :put") || is_append())
         };
-        match is_edn {
-            true if is_kv() => Some(Self::PorcupineKv),
-            true => Some(Self::Edn),
-            false => None,
+        match rest.strip_prefix('{').map(str::trim_start) {
+            Some(map) if map.starts_with('"') => Some(Self::Jsonl),
+            Some(map) if map.starts_with(':') && is_kv() => Some(Self::PorcupineKv),
+            Some(map) if map.starts_with(':') => Some(Self::Edn),
+            None if rest.starts_with("#jepsen") => Some(Self::Edn),
+            Some(_) | None => None,
         }
     }
 }
@@ -162,15 +167,16 @@ pub fn read(
         Format::Edn | Format::JepsenLog | Format::PorcupineKv => {
             let mut bytes = Vec::new();
             whole.read_to_end(&mut bytes)?;
-            let text = text(&bytes, &mut sink)?;
+            let text = text(bytes, &mut sink)?;
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             let mut decoder = Decoder::default();
             let header = Header {
                 model: (format == Format::PorcupineKv).then(|| "kv".to_owned()),
                 ..Header::default()
             };
             match format {
-                Format::JepsenLog => jepsen_log::read(&text, &mut decoder, &mut sink)?,
-                _ => forms::read(&text, format, &mut decoder, &mut sink)?,
+                Format::JepsenLog => jepsen_log::read(text, &mut decoder, &mut sink)?,
+                _ => forms::read(text, format, &mut decoder, &mut sink)?,
             }
             (header, decoder.finish())
         }
@@ -241,21 +247,21 @@ impl Sink<'_> {
 }
 
 /// The bytes as text; what is none is malformed, and replaced if that may be.
-fn text(bytes: &[u8], sink: &mut Sink<'_>) -> Result<String, CodecError> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.to_owned()),
-        Err(error) => {
-            let before = &bytes[..error.valid_up_to()];
-            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-            let problem = Problem::Unexpected {
-                found: "bytes that are no text".to_owned(),
-                expected: "UTF-8",
-            };
-            sink.skip(problem, line)?;
-            Ok(String::from_utf8_lossy(bytes).into_owned())
-        }
-    }
+fn text(bytes: Vec<u8>, sink: &mut Sink<'_>) -> Result<String, CodecError> {
+    String::from_utf8(bytes).or_else(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let before = &error.as_bytes()[..valid];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let problem = Problem::Unexpected {
+            found: "bytes that are no text".to_owned(),
+            expected: "UTF-8",
+        };
+        sink.skip(problem, line)?;
+        Ok(String::from_utf8_lossy(error.as_bytes()).into_owned())
+    })
 }
 
+#[cfg(test)]
+mod laws;
 #[cfg(test)]
 mod tests;
