@@ -41,7 +41,7 @@ const WIDTHS: [usize; 3] = [128, 4096, usize::MAX];
 
 /// How many steps for each operation the first turn of the search in depth may take: it is either
 /// done by then, or lost in an early wrong choice.
-const SLICE: u64 = 64;
+const SLICE: u64 = 128;
 
 /// By how much its turns grow.
 const GROWTH: u64 = 8;
