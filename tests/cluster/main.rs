@@ -12,7 +12,7 @@ use chaos::cluster::{ClusterError, Effect, Ending, Journal, Ports, ProcessState}
 use chaos::history::{EventKind, ExitStatus};
 use chaos::id::FaultId;
 use chaos::link::{Endpoint, Framing, LinkId, Path as LinkPath, Rule};
-use rustix::process::{Pid, Signal, getpgid, getsid, pidfd_send_signal};
+use rustix::process::{Pid, Signal, getpgid, pidfd_send_signal};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -127,9 +127,13 @@ fn a_node_stays_in_the_session_of_the_harness_and_out_of_its_process_group() -> 
         let stage = Stage::started(&[(N1, "exec sleep 600")]).await?;
         let node = stage.cluster.pid(N1).ok_or("no pid")?;
         for pid in [stage.reaper, node] {
-            let pid = Pid::from_raw(i32::try_from(pid)?).ok_or("no pid")?;
-            assert_eq!(getsid(Some(pid))?, getsid(None)?);
-            assert_ne!(getpgid(Some(pid))?, getpgid(None)?);
+            // The session is 0 where its leader is outside of the process namespace we run in.
+            let pid = nix::unistd::Pid::from_raw(i32::try_from(pid)?);
+            assert_eq!(nix::unistd::getsid(Some(pid))?, nix::unistd::getsid(None)?);
+            assert_ne!(
+                nix::unistd::getpgid(Some(pid))?,
+                nix::unistd::getpgid(None)?
+            );
         }
         Ok(())
     })
