@@ -38,29 +38,33 @@ fn when_the_harness_lets_go_no_descendant_survives() -> Tested {
     })
 }
 
+/// Set in a child of a test: the child is to be the harness, and is killed.
+const BE_THE_HARNESS: &str = "CHAOS_TEST_HARNESS";
+
 /// Starts nodes, says who they are, and waits to be killed.
-#[test]
-#[ignore = "it is the harness that another test kills"]
 fn harness_to_be_killed() -> Tested {
     run(async {
         let stage = Stage::started(&[(N1, FAMILY), (N2, "exec sleep 600")]).await?;
         let mut pids = stage.lines(N1, 3).await?;
         pids.push(stage.cluster.pid(N2).ok_or("no pid")?.to_string());
         pids.push(stage.reaper.to_string());
-        println!("\npids {}", pids.join(" "));
+        writeln!(io::stdout(), "\npids {}", pids.join(" "))?;
         std::future::pending().await
     })
 }
 
 #[test]
 fn when_the_harness_is_killed_no_descendant_survives() -> Tested {
+    if std::env::var_os(BE_THE_HARNESS).is_some() {
+        return harness_to_be_killed();
+    }
     let mut harness = Command::new(std::env::current_exe()?)
         .args([
             "--exact",
-            "harness_to_be_killed",
-            "--ignored",
+            "when_the_harness_is_killed_no_descendant_survives",
             "--nocapture",
         ])
+        .env(BE_THE_HARNESS, "1")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
@@ -344,11 +348,12 @@ fn a_loss_of_power_is_one_fault_that_a_start_heals() -> Tested {
     })
 }
 
+/// Set in a child of a test: the child is to be the node that listens at this address.
+const BE_THE_NODE: &str = "CHAOS_TEST_LISTEN";
+
 /// A server that answers each connection with one byte.
-#[test]
-#[ignore = "it is the node of another test"]
-fn node_that_listens() -> Tested {
-    let server = TcpListener::bind(std::env::var("LISTEN")?)?;
+fn node_that_listens(address: &str) -> Tested {
+    let server = TcpListener::bind(address)?;
     loop {
         server.accept()?.0.write_all(b"!")?;
     }
@@ -376,16 +381,19 @@ async fn dial_until(address: SocketAddr, wanted: &str) {
 
 #[test]
 fn dials_meet_what_they_would_meet_without_a_proxy() -> Tested {
+    if let Ok(address) = std::env::var(BE_THE_NODE) {
+        return node_that_listens(&address);
+    }
     run(async {
         let mut stage = Stage::new(&[(N1, "")]).await?;
         let mut ports = Ports::new(u64::from(std::process::id()));
         let upstream = SocketAddr::from(([127, 0, 0, 1], ports.take()?));
         let mut spec = node(N1, "", stage.folder.path());
         spec.program = std::env::current_exe()?;
-        spec.args = ["--exact", "node_that_listens", "--ignored"]
+        spec.args = ["--exact", "dials_meet_what_they_would_meet_without_a_proxy"]
             .map(str::to_owned)
             .to_vec();
-        spec.env = vec![("LISTEN".to_owned(), upstream.to_string())];
+        spec.env = vec![(BE_THE_NODE.to_owned(), upstream.to_string())];
         spec.listens = vec![upstream];
         stage.cluster.respecify(spec)?;
         let (target, dialer) = (N1, Endpoint::Clients);
