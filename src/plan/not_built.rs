@@ -3,8 +3,6 @@
 
 /// Verbs.
 pub(super) const VERBS: &[&str] = &[
-    "stutter",
-    "fd_limit",
     "duplicate",
     "reorder",
     "corrupt",
@@ -13,7 +11,6 @@ pub(super) const VERBS: &[&str] = &[
     "half_open",
     "clock",
     "disk",
-    "file",
     "squeeze",
     "member",
     "call",
