@@ -5,10 +5,6 @@
 pub(super) const VERBS: &[&str] = &[
     "stutter",
     "fd_limit",
-    "duplicate",
-    "reorder",
-    "corrupt",
-    "throttle",
     "reset",
     "half_open",
     "clock",
