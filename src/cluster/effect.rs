@@ -161,10 +161,26 @@ impl fmt::Display for Effect {
             }
             Self::Link {
                 link,
-                rule: Rule::Delay { by, jitter },
+                rule: Rule::Delay { by, jitter, .. },
             } => {
                 write!(f, "{link} delayed {by} ± {jitter}")
             }
+            Self::Link {
+                link,
+                rule: Rule::Throttle { rate },
+            } => write!(f, "{link} passes {rate} B/s"),
+            Self::Link {
+                link,
+                rule: Rule::Corrupt { share },
+            } => write!(f, "{link} flips bits in {:.1} %", share * 100.0),
+            Self::Link {
+                link,
+                rule: Rule::Duplicate { share },
+            } => write!(f, "{link} doubles {:.1} %", share * 100.0),
+            Self::Link {
+                link,
+                rule: Rule::Reorder { share },
+            } => write!(f, "{link} reorders {:.1} %", share * 100.0),
         }
     }
 }

@@ -32,6 +32,8 @@ pub enum Layer {
     Frame,
     /// Segments are held back for a retransmission timeout, nothing vanishes.
     Stall,
+    /// The bytes of segments are deleted: the receiver sees a broken protocol.
+    Corrupt,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +76,7 @@ impl Layer {
         match self {
             Self::Frame => "frame",
             Self::Stall => "stall",
+            Self::Corrupt => "corrupt",
         }
     }
 
@@ -81,6 +84,7 @@ impl Layer {
         match self {
             Self::Frame => DropLayer::Frame,
             Self::Stall => DropLayer::Stall,
+            Self::Corrupt => DropLayer::Corrupt,
         }
     }
 }
@@ -109,7 +113,11 @@ impl Fault for Drop {
         Chooser::attempt(view, stream, bindings, |chooser| {
             let loss = self.loss.draw(chooser.stream());
             let layer = self.layer.drop_layer();
-            let verb = format!("drop {}", ShareSpec::Fixed(loss));
+            let verb = match self.layer {
+                Layer::Frame | Layer::Stall => format!("drop {}", ShareSpec::Fixed(loss)),
+                // It is the one that breaks streams: it says so.
+                Layer::Corrupt => format!("delete {} of the bytes", ShareSpec::Fixed(loss)),
+            };
             let rule = Rule::Drop { loss, layer };
             self.ends.choose(view, chooser, &verb, rule)
         })

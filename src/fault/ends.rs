@@ -226,7 +226,11 @@ fn is_total(rule: &Rule) -> bool {
     match rule {
         Rule::Cut => true,
         Rule::Drop { loss, .. } => *loss >= 1.0,
-        Rule::Delay { .. } => false,
+        Rule::Delay { .. }
+        | Rule::Throttle { .. }
+        | Rule::Corrupt { .. }
+        | Rule::Duplicate { .. }
+        | Rule::Reorder { .. } => false,
     }
 }
 

@@ -8,21 +8,26 @@
 //! Faults are pure: the same view, stream and bindings give the same choice.
 
 mod choose;
+mod corrupt;
 mod cut;
 mod delay;
 mod drop;
+mod duplicate;
 mod ends;
 mod fd_limit;
 mod file;
 mod isolate;
 mod kill;
+mod part;
 mod pause;
 mod power_off;
+mod reorder;
 mod sample;
 mod selector;
 mod split;
 mod stutter;
 mod terminate;
+mod throttle;
 mod units;
 
 use std::collections::BTreeMap;
@@ -33,22 +38,27 @@ use crate::id::NodeId;
 use crate::registry::registry;
 use crate::seed::Stream;
 
+pub use corrupt::Corrupt;
 pub use cut::Cut;
 pub use delay::Delay;
 pub use drop::{Drop, Layer};
+pub use duplicate::Duplicate;
 pub use ends::{End, Ends};
 pub use fd_limit::FdLimit;
 pub use file::{Change, File};
 pub use isolate::Isolate;
 pub use kill::Kill;
+pub use part::Part;
 pub use pause::Pause;
 pub use power_off::PowerOff;
+pub use reorder::Reorder;
 pub use sample::{DurationSpec, ShareSpec};
 pub use selector::{Pool, Selector};
 pub use split::{Shape, Split};
 pub use stutter::Stutter;
 pub use terminate::Terminate;
-pub use units::{HELP_MARK, QuantityError, Rate, Share, Span};
+pub use throttle::Throttle;
+pub use units::{ByteRate, HELP_MARK, QuantityError, Rate, Share, Span};
 
 /// What a fault does, see the module's comment.
 pub trait Fault: fmt::Debug {
@@ -155,6 +165,10 @@ registry! {
     "cut" => cut::Cut: "let nothing pass on a link, one way or both ways",
     "drop" => drop::Drop: "lose a share of what crosses a link",
     "delay" => delay::Delay: "hold back everything that crosses a link",
+    "throttle" => throttle::Throttle: "let only so many bytes per second through a link",
+    "corrupt" => corrupt::Corrupt: "flip one bit in a share of what crosses a link",
+    "duplicate" => duplicate::Duplicate: "let a share of the frames on a link come twice",
+    "reorder" => reorder::Reorder: "let a share of the frames on a link be overtaken by the next",
 }
 
 /// `n1 (leader)`, `n2,n3 -> n1 (leader)`: how nodes are written in labels.

@@ -35,6 +35,24 @@ pub struct Share(pub f64);
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate(pub f64);
 
+/// Bytes per second, from 1 to 100 GB/s, written `100kB/s` or `10Mbit/s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteRate(pub u64);
+
+/// Units of an amount of data with their length in bytes.
+const BYTES: &[(&str, f64)] = &[
+    ("GB", 1e9),
+    ("MB", 1e6),
+    ("kB", 1e3),
+    ("B", 1.0),
+    ("GiB", 1_073_741_824.0),
+    ("MiB", 1_048_576.0),
+    ("KiB", 1_024.0),
+    ("Gbit", 125e6),
+    ("Mbit", 125e3),
+    ("kbit", 125.0),
+];
+
 /// Units of time with their length in nanoseconds; longer names first so that `ms` is not `m`.
 const UNITS: &[(&str, f64)] = &[
     ("ns", 1.0),
@@ -152,6 +170,42 @@ impl Rate {
     }
 }
 
+impl ByteRate {
+    /// Reads `100kB/s`, `1.5MiB/s`, `10Mbit/s`.
+    ///
+    /// # Errors
+    /// No or an unknown unit, not a number, below 1 B/s or above 100 GB/s.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range is checked"
+    )]
+    pub fn parse(text: &str) -> Result<Self, QuantityError> {
+        let text = text.trim();
+        let refuse = |what: &str| {
+            QuantityError::new(
+                format!("`{text}` {what}"),
+                "write bytes or bits per second, for instance `100kB/s`, `1MiB/s` or `10Mbit/s`",
+            )
+        };
+        let Some(amount) = text.strip_suffix("/s") else {
+            return Err(refuse("is not a rate of data"));
+        };
+        let split = amount
+            .find(|c: char| c.is_alphabetic())
+            .unwrap_or(amount.len());
+        let (digits, unit) = amount.split_at(split);
+        let Some((_, scale)) = BYTES.iter().find(|(name, _)| *name == unit) else {
+            return Err(refuse("has no unit of data"));
+        };
+        match digits.trim().parse::<f64>().map(|number| number * scale) {
+            Ok(rate) if (1.0..=100e9).contains(&rate) => Ok(Self(rate.round() as u64)),
+            Ok(_) => Err(refuse("is out of range: at least 1B/s, at most 100GB/s")),
+            Err(_) => Err(refuse("is not a rate of data")),
+        }
+    }
+}
+
 /// Rounds a checked number of nanoseconds.
 #[expect(
     clippy::cast_possible_truncation,
@@ -199,6 +253,19 @@ impl fmt::Display for Span {
             }
         }
         write!(f, "{ns}ns")
+    }
+}
+
+/// In the largest unit that says it exactly.
+impl fmt::Display for ByteRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const EXACT: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+        for (scale, unit) in EXACT {
+            if self.0.is_multiple_of(scale) {
+                return write!(f, "{}{unit}/s", self.0 / scale);
+            }
+        }
+        write!(f, "{}B/s", self.0)
     }
 }
 
@@ -251,6 +318,12 @@ impl<'de> Deserialize<'de> for Span {
 impl<'de> Deserialize<'de> for Share {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(Leaf("a percentage such as 30%", Self::parse))
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteRate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Leaf("a rate of data such as 100kB/s", Self::parse))
     }
 }
 
@@ -312,7 +385,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn rates_of_data_need_a_unit_of_data_and_of_time() {
+        for (text, rate) in [
+            ("100kB/s", 100_000),
+            ("1.5 MB/s", 1_500_000),
+            ("1KiB/s", 1_024),
+            ("10Mbit/s", 1_250_000),
+            ("1B/s", 1),
+        ] {
+            assert_eq!(ByteRate::parse(text).unwrap(), ByteRate(rate), "{text}");
+        }
+        for wrong in [
+            "", "100", "100/s", "100kB", "0B/s", "-1kB/s", "1kb/s", "NaNB/s", "1e9GB/s",
+        ] {
+            assert!(ByteRate::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_printed_rate_of_data_reads_back_as_the_same(rate in 1..100_000_000_000_u64) {
+            let rate = ByteRate(rate);
+            prop_assert_eq!(ByteRate::parse(&rate.to_string()).unwrap(), rate);
+        }
+
         #[test]
         fn a_printed_duration_reads_back_as_the_same(ns in 0..800_000_000_000_000_u64) {
             let span = Span(Nanos(ns));

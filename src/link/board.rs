@@ -14,8 +14,10 @@ use tokio::sync::oneshot;
 
 use super::conditions::Conditions;
 use super::fate::{Draw, FateKey};
+use super::frame::{FrameFate, GATHER_MAX};
 use super::links::Counters;
 use super::rule::{LinkId, Rule};
+use super::throttle::Turns;
 use crate::seed::Seed;
 
 /// How much is read at once. One buffer serves all connections: what cannot be written on at once
@@ -41,7 +43,21 @@ pub(super) struct LinkState {
     key: FateKey,
     segments: Cell<u64>,
     jitters: Cell<u64>,
+    pieces: Cell<u64>,
     counters: Cell<Counters>,
+    /// Whose turn it is where the link is throttled.
+    pub(super) turns: Turns,
+}
+
+/// What becomes of a segment that is harmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SegmentFate {
+    /// Nothing.
+    Whole,
+    /// It is deleted.
+    Deleted,
+    /// This bit is flipped.
+    Flipped(usize),
 }
 
 /// Membership of a party; leaves the board when dropped.
@@ -73,10 +89,17 @@ impl Board {
 
     /// Replaces all rules at once; `landed` is answered when every party has seen them.
     pub(super) fn publish(&self, rules: &BTreeMap<LinkId, Vec<Rule>>, landed: oneshot::Sender<()>) {
-        *self.table.borrow_mut() = rules
+        let table: BTreeMap<LinkId, Conditions> = rules
             .iter()
             .map(|(link, rules)| (*link, Conditions::of(rules)))
             .collect();
+        for (link, state) in self.links.borrow().iter() {
+            let rate = table.get(link).and_then(|conditions| conditions.rate);
+            if self.conditions(*link).rate != rate {
+                state.turns.forget();
+            }
+        }
+        *self.table.borrow_mut() = table;
         self.epoch.set(self.epoch.get() + 1);
         self.awaiting.borrow_mut().push(landed);
         self.behind.set(self.parties.borrow().len());
@@ -106,7 +129,9 @@ impl Board {
                 key: FateKey::new(self.seed, link),
                 segments: Cell::new(0),
                 jitters: Cell::new(0),
+                pieces: Cell::new(0),
                 counters: Cell::default(),
+                turns: Turns::default(),
             })
         });
         Rc::clone(state)
@@ -153,14 +178,42 @@ impl Board {
 }
 
 impl LinkState {
-    /// Judges the next frame: whether it passes.
-    pub(super) fn frame_passes(&self, loss: f64) -> bool {
+    /// Judges the next frame, whose body has this length.
+    pub(super) fn frame_fate(&self, rules: &Conditions, length: u32) -> FrameFate {
         let mut counters = self.counters.get();
-        let passes = self.key.draw(Draw::Frame, counters.frames) >= loss;
+        let index = counters.frames;
+        let strikes = |kind, share| share > 0.0 && self.key.draw(kind, index) < share;
+        let dropped = strikes(Draw::Frame, rules.frame_loss);
+        let bits = u64::from(length) * 8;
+        let flips = !dropped && bits > 0 && strikes(Draw::Flip, rules.flip);
+        let fate = FrameFate {
+            dropped,
+            doubled: length <= GATHER_MAX && strikes(Draw::Double, rules.frame_double),
+            late: length <= GATHER_MAX && strikes(Draw::Late, rules.frame_late),
+            flip: flips.then(|| self.key.draw_below(Draw::FlippedBit, index, bits)),
+        };
         counters.frames += 1;
-        counters.frames_dropped += u64::from(!passes);
+        counters.frames_dropped += u64::from(dropped);
+        counters.segments_corrupted += u64::from(flips);
         self.counters.set(counters);
-        passes
+        fate
+    }
+
+    /// Judges the next segment, which has `length` bytes, above 0; `flip` is the share of those of
+    /// which a bit is flipped.
+    pub(super) fn segment_fate(&self, delete: f64, flip: f64, length: usize) -> SegmentFate {
+        let index = next(&self.pieces);
+        if delete > 0.0 && self.key.draw(Draw::Delete, index) < delete {
+            self.count(|counters| counters.segments_deleted += 1);
+            return SegmentFate::Deleted;
+        }
+        if flip > 0.0 && self.key.draw(Draw::SegmentFlip, index) < flip {
+            self.count(|counters| counters.segments_corrupted += 1);
+            let bits = length as u64 * 8;
+            let bit = self.key.draw_below(Draw::SegmentBit, index, bits);
+            return SegmentFate::Flipped(usize::try_from(bit).unwrap_or(0));
+        }
+        SegmentFate::Whole
     }
 
     /// How many times in a row the next segment is lost (bounded: 64 losses outlast any run).

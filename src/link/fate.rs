@@ -15,8 +15,22 @@ pub(super) struct FateKey(u64);
 pub(super) enum Draw {
     /// Whether a frame vanishes.
     Frame,
+    /// Whether a frame comes twice.
+    Double,
+    /// Whether a frame is overtaken by the next.
+    Late,
+    /// Whether a bit of a frame is flipped,
+    Flip,
+    /// and which one.
+    FlippedBit,
     /// Whether a segment is lost and must be sent again.
     Segment,
+    /// Whether the bytes of a segment are deleted.
+    Delete,
+    /// Whether a bit of a segment is flipped,
+    SegmentFlip,
+    /// and which one.
+    SegmentBit,
     /// How far a delay deviates from its middle.
     Jitter,
 }
@@ -33,13 +47,32 @@ impl FateKey {
         let bits = mix(mix(self.0 ^ kind.salt()).wrapping_add(index));
         (bits >> 11) as f64 / (1_u64 << 53) as f64
     }
+
+    /// The `index`-th fate of one kind, uniform in `0..below`; `below` is above 0 and less than
+    /// 2^32, so that a draw hits each value alike.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "the product lies between 0 and `below`, which is small"
+    )]
+    pub(super) fn draw_below(self, kind: Draw, index: u64, below: u64) -> u64 {
+        ((self.draw(kind, index) * below as f64) as u64).min(below.saturating_sub(1))
+    }
 }
 
 impl Draw {
     const fn salt(self) -> u64 {
         match self {
             Self::Frame => 0,
+            Self::Double => fnv1a(b"double"),
+            Self::Late => fnv1a(b"late"),
+            Self::Flip => fnv1a(b"flip"),
+            Self::FlippedBit => fnv1a(b"flipped bit"),
             Self::Segment => fnv1a(b"segment"),
+            Self::Delete => fnv1a(b"delete"),
+            Self::SegmentFlip => fnv1a(b"segment flip"),
+            Self::SegmentBit => fnv1a(b"segment bit"),
             Self::Jitter => fnv1a(b"jitter"),
         }
     }

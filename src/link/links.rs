@@ -58,6 +58,21 @@ pub struct Counters {
     pub frames_dropped: u64,
     /// Segments that were lost at least once and sent again.
     pub segments_stalled: u64,
+    /// Frames that came twice.
+    #[serde(default)]
+    pub frames_duplicated: u64,
+    /// Frames that the next one overtook.
+    #[serde(default)]
+    pub frames_reordered: u64,
+    /// Segments, on framed paths frames, of which one bit was flipped.
+    #[serde(default)]
+    pub segments_corrupted: u64,
+    /// Segments whose bytes were deleted from the stream.
+    #[serde(default)]
+    pub segments_deleted: u64,
+    /// Bytes that a throttle made wait.
+    #[serde(default)]
+    pub bytes_throttled: u64,
 }
 
 /// The target of the self-test, which is no member of any cluster: their numbers begin at 1.
@@ -69,14 +84,25 @@ pub enum RuleError {
     /// Frames are to be dropped where nobody knows what a frame is.
     #[error("frames of {0} cannot be dropped: its protocol is not framed; use `layer: stall`")]
     NotFramed(LinkId),
-    /// A loss is no probability.
-    #[error("{link} cannot lose {loss} of its data: a loss is between 0 and 1")]
+    /// Frames are to come twice, or in another order, where nobody knows what a frame is.
+    #[error("frames of {link} cannot be {what}: its protocol is not framed")]
+    NoFrames {
+        /// Of which link.
+        link: LinkId,
+        /// What was asked: `duplicated` or `reordered`.
+        what: &'static str,
+    },
+    /// A loss, or another share, is no probability.
+    #[error("{link} cannot lose, or harm, {loss} of its data: a share is between 0 and 1")]
     NotAProbability {
         /// Of which link.
         link: LinkId,
         /// What was asked.
         loss: f64,
     },
+    /// A throttle that lets nothing through.
+    #[error("{0} cannot be throttled to 0 bytes per second: cut it instead")]
+    NoRate(LinkId),
     /// The thread of the links is gone.
     #[error("the links are closed")]
     Closed,
@@ -268,8 +294,22 @@ impl Hub {
     }
 
     fn check(&self, link: LinkId, rule: &Rule) -> Result<(), RuleError> {
-        let Rule::Drop { loss, layer } = *rule else {
-            return Ok(());
+        let (loss, needs_frames) = match *rule {
+            Rule::Throttle { rate: 0 } => return Err(RuleError::NoRate(link)),
+            Rule::Cut | Rule::Delay { .. } | Rule::Throttle { .. } => return Ok(()),
+            Rule::Drop { loss, layer } => (
+                loss,
+                (layer == DropLayer::Frame).then_some(RuleError::NotFramed(link)),
+            ),
+            Rule::Corrupt { share } => (share, None),
+            Rule::Duplicate { share } => {
+                let what = "duplicated";
+                (share, Some(RuleError::NoFrames { link, what }))
+            }
+            Rule::Reorder { share } => {
+                let what = "reordered";
+                (share, Some(RuleError::NoFrames { link, what }))
+            }
         };
         if !(0.0..=1.0).contains(&loss) {
             return Err(RuleError::NotAProbability { link, loss });
@@ -278,9 +318,9 @@ impl Hub {
             state.path.framing == Framing::Opaque
                 && (state.link() == link || state.link().reversed() == link)
         };
-        if layer == DropLayer::Frame && self.paths.values().any(|(state, _)| is_opaque(state)) {
-            return Err(RuleError::NotFramed(link));
+        match needs_frames {
+            Some(error) if self.paths.values().any(|(state, _)| is_opaque(state)) => Err(error),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

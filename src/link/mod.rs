@@ -13,8 +13,11 @@ mod rule;
 mod self_test;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_harm;
+mod throttle;
 
 pub use fate::frame_is_lost;
 pub use links::{Counters, Framing, Links, Path, RuleError};
-pub use rule::{DropLayer, Endpoint, LinkId, Rule};
+pub use rule::{DropLayer, Endpoint, LinkId, Rule, Spread};
 pub use self_test::SelfTest;

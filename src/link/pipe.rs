@@ -1,8 +1,9 @@
 //! One direction of one connection: reads from the sender, obeys the rules of the link, writes to
 //! the receiver.
 //!
-//! Invariants: bytes leave in the order in which they came, and none is lost but whole dropped
-//! frames; nothing is read or written while the link is cut; at most `HELD_MAX` bytes are held.
+//! Invariants, unless a rule says otherwise: bytes leave in the order in which they came, and none
+//! is lost or changed. Nothing is read or written while the link is cut; at most `HELD_MAX` bytes
+//! are held, and a frame or two.
 //! How a sender ends (FIN or RST) travels behind its data and obeys the same rules. Times are kept
 //! to the millisecond, rounded up: that is the resolution of the runtime's timers.
 
@@ -15,11 +16,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::board::LinkState;
+use super::board::{LinkState, SegmentFate};
 use super::conditions::{Conditions, hold_for, retransmission_timeout};
 use super::frame::Framer;
+use super::throttle::Turn;
 
 /// The most that is held of a delayed stream: 100 ms at 80 MB/s.
 const HELD_MAX: usize = 8 << 20;
@@ -29,6 +31,9 @@ const BACKLOG_MAX: usize = 64 << 10;
 const SEGMENT: usize = 1448;
 /// A loss is repaired by a fast retransmit when this many segments wait behind it (RFC 5681).
 const DUPLICATES: usize = 3;
+
+/// How long a frame waits to be overtaken.
+const LATE_MAX: Duration = Duration::from_millis(50);
 
 /// One direction of one connection.
 pub(super) struct Pipe<'a> {
@@ -42,7 +47,9 @@ pub(super) struct Pipe<'a> {
     staging: Vec<u8>,
     held: VecDeque<Held>,
     held_bytes: usize,
+    turn: Option<Turn>,
     timer: Option<Pin<Box<Sleep>>>,
+    late_timer: Option<Pin<Box<Sleep>>>,
     ending: Option<Ending>,
     fin_sent: bool,
     source_broken: bool,
@@ -99,7 +106,9 @@ impl<'a> Pipe<'a> {
             staging: Vec::new(),
             held: VecDeque::new(),
             held_bytes: 0,
+            turn: None,
             timer: None,
+            late_timer: None,
             ending: None,
             fin_sent: false,
             source_broken: false,
@@ -110,10 +119,13 @@ impl<'a> Pipe<'a> {
     /// Obeys other rules from now on. Data that is already delayed keeps its time, as data in
     /// flight would.
     pub(super) fn obey(&mut self, conditions: Conditions, reverse: Conditions) {
+        if self.conditions.rate != conditions.rate {
+            self.turn = None;
+        }
         self.conditions = conditions;
         self.round_trip = (
             conditions.delay + reverse.delay,
-            conditions.jitter + reverse.jitter,
+            conditions.jitter.sum() + reverse.jitter.sum(),
         );
     }
 
@@ -140,6 +152,9 @@ impl<'a> Pipe<'a> {
             if self.ending.is_some() || self.is_full() {
                 return Flow::Waiting;
             }
+            if self.poll_late(cx).is_err() {
+                return self.lose_sink();
+            }
             let mut buffer = ReadBuf::new(scratch);
             match Pin::new(&mut self.source).poll_read(cx, &mut buffer) {
                 Poll::Pending => return Flow::Waiting,
@@ -158,7 +173,13 @@ impl<'a> Pipe<'a> {
     /// single bytes would take a hundred times the memory.
     fn is_full(&self) -> bool {
         let most = if self.conditions.holds_back() {
-            HELD_MAX
+            self.conditions.rate.map_or(HELD_MAX, |rate| {
+                // What a throttled link has in flight; more would only make its sender blind.
+                let in_flight = u128::from(rate) * self.round_trip.0.as_millis() / 1_000;
+                usize::try_from(in_flight)
+                    .unwrap_or(HELD_MAX)
+                    .clamp(BACKLOG_MAX, HELD_MAX)
+            })
         } else {
             BACKLOG_MAX
         };
@@ -177,16 +198,53 @@ impl<'a> Pipe<'a> {
     fn admit(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
         self.link
             .count(|counters| counters.bytes += bytes.len() as u64);
-        let Some(framer) = &mut self.framer else {
+        let rules = self.conditions;
+        let framed = self.framer.is_some();
+        if !framed && rules.segment_delete <= 0.0 && rules.flip <= 0.0 {
             return self.forward(cx, bytes);
-        };
+        }
         let mut staging = std::mem::take(&mut self.staging);
         staging.clear();
-        let loss = self.conditions.frame_loss;
-        framer.sift(bytes, &mut staging, || self.link.frame_passes(loss));
+        match &mut self.framer {
+            Some(framer) => {
+                let judge = |length| self.link.frame_fate(&rules, length);
+                let sifted = framer.sift(bytes, &mut staging, judge);
+                self.link.count(|counters| {
+                    counters.frames_duplicated += sifted.doubled;
+                    counters.frames_reordered += sifted.overtaken;
+                });
+                if !framer.has_late() {
+                    self.late_timer = None;
+                } else if self.late_timer.is_none() {
+                    self.late_timer = Some(Box::pin(sleep(LATE_MAX)));
+                }
+            }
+            None => staging.extend_from_slice(bytes),
+        }
+        let flip = if framed { 0.0 } else { rules.flip };
+        if rules.segment_delete > 0.0 || flip > 0.0 {
+            harm(&mut staging, |length| {
+                self.link.segment_fate(rules.segment_delete, flip, length)
+            });
+        }
         let result = self.forward(cx, &staging);
         self.staging = staging;
         result
+    }
+
+    /// Lets go of a frame that has waited for long enough to be overtaken.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let is_due = self
+            .late_timer
+            .as_mut()
+            .is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        let Some(framer) = self.framer.as_mut().filter(|_| is_due) else {
+            return Ok(());
+        };
+        self.late_timer = None;
+        let mut bytes = Vec::new();
+        framer.let_go(&mut bytes);
+        self.forward(cx, &bytes)
     }
 
     /// Writes at once what need not wait and holds the rest.
@@ -202,7 +260,7 @@ impl<'a> Pipe<'a> {
             }
             return Ok(());
         }
-        while self.held.is_empty() && !bytes.is_empty() {
+        while self.held.is_empty() && self.conditions.rate.is_none() && !bytes.is_empty() {
             match Pin::new(&mut self.sink).poll_write(cx, bytes) {
                 Poll::Ready(written) => bytes = &bytes[written?..],
                 Poll::Pending => break,
@@ -249,13 +307,18 @@ impl<'a> Pipe<'a> {
             if self.poll_due(cx, due).is_pending() && !self.repair_front(cx) {
                 return Ok(());
             }
+            let Poll::Ready(most) = self.poll_turn(cx) else {
+                return Ok(());
+            };
             let Some(front) = self.held.front_mut() else {
                 return Ok(());
             };
-            match Pin::new(&mut self.sink).poll_write(cx, &front.data[front.written..]) {
+            let left = &front.data[front.written..];
+            match Pin::new(&mut self.sink).poll_write(cx, &left[..most.min(left.len())]) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(written) => {
                     let written = written?;
+                    self.turn = self.turn.take().and_then(|turn| turn.after(written));
                     front.written += written;
                     self.held_bytes -= written;
                     if front.written == front.data.len() {
@@ -265,6 +328,28 @@ impl<'a> Pipe<'a> {
             }
         }
         Ok(())
+    }
+
+    /// How many bytes may be written now: all, unless the link is throttled.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        let Some(rate) = self.conditions.rate else {
+            return Poll::Ready(usize::MAX);
+        };
+        let turn = match self.turn {
+            Some(turn) => turn,
+            None => {
+                let front = self.held.front();
+                let left = front.map_or(0, |front| front.data.len() - front.written);
+                let now = Instant::now();
+                let turn = self.link.turns.take(now, rate, left);
+                if turn.due > now {
+                    self.link
+                        .count(|counters| counters.bytes_throttled += turn.bytes as u64);
+                }
+                *self.turn.insert(turn)
+            }
+        };
+        self.poll_due(cx, Some(turn.due)).map(|()| turn.bytes)
     }
 
     /// A fast retransmit of the first held segment, if enough wait behind it. Returns whether it is
@@ -297,17 +382,18 @@ impl<'a> Pipe<'a> {
         timer.as_mut().poll(cx)
     }
 
-    /// The sender has ended; a torn frame header goes out before.
+    /// The sender has ended; what is kept of frames goes out before.
     fn end(&mut self, reset: bool) {
-        let torn = self
-            .framer
-            .as_ref()
-            .map(|framer| framer.unfinished().to_vec());
+        let mut torn = Vec::new();
+        if let Some(framer) = &mut self.framer {
+            framer.finish(&mut torn);
+        }
+        self.late_timer = None;
         let due = self
             .conditions
             .holds_back()
             .then(|| Instant::now() + self.lateness());
-        if let Some(torn) = torn.filter(|torn| !torn.is_empty()) {
+        if !torn.is_empty() {
             self.hold(&torn, due, Duration::ZERO, 0);
         }
         self.ending = Some(Ending { reset, due });
@@ -333,4 +419,22 @@ impl<'a> Pipe<'a> {
             Flow::Finished
         })
     }
+}
+
+/// Does to each segment what its fate says.
+fn harm(bytes: &mut Vec<u8>, mut fate: impl FnMut(usize) -> SegmentFate) {
+    let (mut read, mut write) = (0, 0);
+    while read < bytes.len() {
+        let length = SEGMENT.min(bytes.len() - read);
+        let fate = fate(length);
+        if fate != SegmentFate::Deleted {
+            bytes.copy_within(read..read + length, write);
+            if let SegmentFate::Flipped(bit) = fate {
+                bytes[write + bit / 8] ^= 1 << (bit % 8);
+            }
+            write += length;
+        }
+        read += length;
+    }
+    bytes.truncate(write);
 }

@@ -47,9 +47,49 @@ pub enum Rule {
     Delay {
         /// By this long,
         by: Nanos,
-        /// give or take up to this much (uniform), never reordering a byte stream.
+        /// give or take about this much, never reordering a byte stream.
         jitter: Nanos,
+        /// What the jitter measures.
+        #[serde(default)]
+        spread: Spread,
     },
+    /// Let no more than this through. What is too much waits; nothing is lost.
+    Throttle {
+        /// Bytes per second, above 0, over all connections of the link together.
+        rate: u64,
+    },
+    /// Flip one bit in a share of what passes: of the segments (1448 bytes at most) of an opaque
+    /// stream; of the frames of a framed one, always in their bodies.
+    Corrupt {
+        /// 0 to 1.
+        share: f64,
+    },
+    /// Let a share of the frames come twice. Only for protocols that the harness can frame.
+    Duplicate {
+        /// 0 to 1.
+        share: f64,
+    },
+    /// Let a share of the frames be overtaken by the next frame of their connection. One that no
+    /// frame follows for 50 ms goes on in its place. Only for protocols that the harness can
+    /// frame.
+    Reorder {
+        /// 0 to 1.
+        share: f64,
+    },
+}
+
+/// What the jitter of a delay measures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spread {
+    /// Anything from `by - jitter` to `by + jitter`, equally likely.
+    #[default]
+    Uniform,
+    /// Normal around `by`; `jitter` is the standard deviation. Cut off at zero.
+    Normal,
+    /// Never less than `by`. What comes on top is mostly short and seldom very long (Pareto of
+    /// the second kind with exponent 3, cut off at 100 jitters); `jitter` is its mean.
+    Pareto,
 }
 
 /// Of what a loss consists.
@@ -61,6 +101,21 @@ pub enum DropLayer {
     Frame,
     /// Segments are held for a retransmission timeout, as TCP would: nothing vanishes.
     Stall,
+    /// The bytes of segments (1448 at most) are deleted from the stream, which no network does to
+    /// TCP: the receiver sees a broken protocol.
+    Corrupt,
+}
+
+impl Spread {
+    /// As written in a plan.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Normal => "normal",
+            Self::Pareto => "pareto",
+        }
+    }
 }
 
 impl LinkId {

@@ -17,16 +17,16 @@ use crate::seed::Seed;
 
 const N1: Endpoint = Endpoint::Node(NodeId(1));
 const N2: Endpoint = Endpoint::Node(NodeId(2));
-const FORTH: LinkId = LinkId::new(N1, N2);
-const BACK: LinkId = LinkId::new(N2, N1);
-const SEED: Seed = Seed(77);
+pub(super) const FORTH: LinkId = LinkId::new(N1, N2);
+pub(super) const BACK: LinkId = LinkId::new(N2, N1);
+pub(super) const SEED: Seed = Seed(77);
 
 /// Whatever a test waits for comes within this time, or the test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// How long a test watches that nothing comes. Too short can only let a bug pass, never fail.
 const QUIET: Duration = Duration::from_millis(60);
 
-fn run(test: impl Future<Output = ()>) {
+pub(super) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -35,14 +35,14 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 /// A path from n1 to a listening n2.
-struct Stage {
-    links: Links,
-    server: TcpListener,
-    address: SocketAddr,
+pub(super) struct Stage {
+    pub(super) links: Links,
+    pub(super) server: TcpListener,
+    pub(super) address: SocketAddr,
 }
 
 impl Stage {
-    async fn new(framing: Framing) -> Self {
+    pub(super) async fn new(framing: Framing) -> Self {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let links = Links::start(SEED).unwrap();
         let upstream = server.local_addr().unwrap();
@@ -62,13 +62,13 @@ impl Stage {
     }
 
     /// A connection through the proxy: the dialer's end and the server's.
-    async fn connect(&self) -> (TcpStream, TcpStream) {
+    pub(super) async fn connect(&self) -> (TcpStream, TcpStream) {
         let dialer = dial_until_open(self.address).await;
         let (target, _) = self.server.accept().await.unwrap();
         (dialer, target)
     }
 
-    async fn rules(&self, rules: &[(LinkId, Rule)]) {
+    pub(super) async fn rules(&self, rules: &[(LinkId, Rule)]) {
         let mut table: BTreeMap<LinkId, Vec<Rule>> = BTreeMap::new();
         for (link, rule) in rules {
             table.entry(*link).or_default().push(*rule);
@@ -105,25 +105,25 @@ async fn dial_until_refused(address: SocketAddr) {
     }
 }
 
-async fn passes(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) {
+pub(super) async fn passes(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) {
     from.write_all(bytes).await.unwrap();
     let mut seen = vec![0; bytes.len()];
     to.read_exact(&mut seen).await.unwrap();
     assert!(seen == bytes, "other bytes than were sent");
 }
 
-async fn is_quiet(stream: &mut TcpStream) -> bool {
+pub(super) async fn is_quiet(stream: &mut TcpStream) -> bool {
     let mut byte = [0];
     timeout(QUIET, stream.read(&mut byte)).await.is_err()
 }
 
-fn pattern(length: usize) -> Vec<u8> {
+pub(super) fn pattern(length: usize) -> Vec<u8> {
     (0..length)
         .map(|at| u8::try_from((at * 7 + at / 251) % 256).unwrap())
         .collect()
 }
 
-fn frame(number: u32) -> Vec<u8> {
+pub(super) fn frame(number: u32) -> Vec<u8> {
     let mut bytes = 4_u32.to_be_bytes().to_vec();
     bytes.extend(number.to_be_bytes());
     bytes
@@ -413,6 +413,7 @@ fn a_delay_holds_back_keeps_the_order_and_does_not_limit_the_bandwidth() {
         let delay = Rule::Delay {
             by: by.into(),
             jitter: Nanos::from_millis(20),
+            spread: Spread::Uniform,
         };
         stage.rules(&[(FORTH, delay)]).await;
         let bytes = pattern(2 << 20);
@@ -440,6 +441,7 @@ fn delayed_data_that_is_then_cut_waits_for_the_heal() {
         let delay = Rule::Delay {
             by: Nanos::from_millis(20),
             jitter: Nanos::ZERO,
+            spread: Spread::Uniform,
         };
         stage.rules(&[(FORTH, delay)]).await;
         dialer.write_all(b"held").await.unwrap();

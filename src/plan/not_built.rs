@@ -3,10 +3,6 @@
 
 /// Verbs.
 pub(super) const VERBS: &[&str] = &[
-    "duplicate",
-    "reorder",
-    "corrupt",
-    "throttle",
     "reset",
     "half_open",
     "clock",
@@ -31,13 +27,13 @@ const KEYS: &[(&str, &[&str])] = &[
     ("power_off", &["lose_unsynced"]),
     ("cut", &["rate"]),
     ("drop", &["rate", "correlation", "burst", "dist"]),
-    ("delay", &["dist", "rate", "correlation", "layer"]),
+    ("delay", &["rate", "correlation", "layer"]),
     ("cluster", &["dir"]),
     ("wait_for", &["event", "log"]),
 ];
 
 /// Words as values: layers, policies, states.
-const WORDS: &[&str] = &["packet", "corrupt", "always"];
+const WORDS: &[&str] = &["packet", "always"];
 
 /// Whether this key of this verb or section is one of the language.
 pub(super) fn key(owner: &str, key: &str) -> bool {

@@ -397,6 +397,10 @@ fn tag(effect: &Effect) -> Tag {
                 Rule::Cut => ("cut", true),
                 Rule::Drop { loss, .. } => ("drop", *loss >= 1.0),
                 Rule::Delay { .. } => ("delay", false),
+                Rule::Throttle { .. } => ("throttle", false),
+                Rule::Corrupt { .. } => ("corrupt", false),
+                Rule::Duplicate { .. } => ("duplicate", false),
+                Rule::Reorder { .. } => ("reorder", false),
             };
             Tag::Link {
                 from: link.from.to_string(),
