@@ -55,6 +55,14 @@ pub enum ClusterError {
     /// It has a process already.
     #[error("{0} is running already")]
     NotDown(NodeId),
+    /// Its files were not harmed.
+    #[error("{node} was not harmed: {source}")]
+    Unharmed {
+        /// Which node.
+        node: NodeId,
+        /// Why.
+        source: io::Error,
+    },
     /// It has no process.
     #[error("{0} is down")]
     Down(NodeId),

@@ -8,7 +8,7 @@ use crate::id::NodeId;
 use crate::link::{LinkId, Rule};
 
 /// One thing that is wrong while a fault lasts. The cluster is healthy when none is in force.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// The process is gone.
@@ -20,6 +20,22 @@ pub enum Effect {
     },
     /// The process exists but is stopped (SIGSTOP).
     Paused(NodeId),
+    /// The process is stopped and let go on again and again, all its threads together.
+    Stutter {
+        /// Whose.
+        node: NodeId,
+        /// The share of the time in which it runs, between 0 and 1.
+        share: f64,
+        /// From one stop to the next.
+        period: crate::clock::Nanos,
+    },
+    /// The process may not open more file descriptors than this (the soft `RLIMIT_NOFILE`).
+    FdLimit {
+        /// Whose.
+        node: NodeId,
+        /// How many.
+        soft: u64,
+    },
     /// Data on one link does not simply pass.
     Link {
         /// Which.
@@ -27,6 +43,75 @@ pub enum Effect {
         /// What happens to the data.
         rule: Rule,
     },
+}
+
+/// Harm that is done once and cannot be taken back: recorded, never healed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Damage {
+    /// Files of a node are changed behind its back.
+    File {
+        /// Whose.
+        node: NodeId,
+        /// Which: relative to the node's folder, `*` stands for anything within one name.
+        path: String,
+        /// What becomes of each.
+        harm: Harm,
+    },
+}
+
+/// What becomes of a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Harm {
+    /// Each bit is flipped with this probability, by fates that follow from the seed.
+    Bitflip {
+        /// From 0 to 1.
+        share: f64,
+        /// From which the fates follow.
+        seed: u64,
+    },
+    /// The last bytes are cut off.
+    CutOff {
+        /// How many.
+        bytes: u64,
+    },
+    /// Only the first bytes are kept.
+    KeepFirst {
+        /// How many.
+        bytes: u64,
+    },
+    /// It is removed; a folder is emptied.
+    Wipe,
+}
+
+impl Damage {
+    /// Whose.
+    #[must_use]
+    pub const fn node(&self) -> Option<NodeId> {
+        match self {
+            Self::File { node, .. } => Some(*node),
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { node, path, harm } => write!(f, "{node} {path} {harm}"),
+        }
+    }
+}
+
+impl fmt::Display for Harm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bitflip { share, .. } => write!(f, "bits flipped with {share:e}"),
+            Self::CutOff { bytes } => write!(f, "loses its last {bytes} bytes"),
+            Self::KeepFirst { bytes } => write!(f, "keeps its first {bytes} bytes"),
+            Self::Wipe => f.write_str("wiped"),
+        }
+    }
 }
 
 /// How a process is brought down.
@@ -49,6 +134,7 @@ impl Effect {
         match self {
             Self::Down { node: down, .. } => *down == node,
             Self::Paused(paused) => *paused == node,
+            Self::Stutter { node: kept, .. } | Self::FdLimit { node: kept, .. } => *kept == node,
             Self::Link { link, .. } => link.touches(node),
         }
     }
@@ -59,6 +145,10 @@ impl fmt::Display for Effect {
         match self {
             Self::Down { node, .. } => write!(f, "{node} down"),
             Self::Paused(node) => write!(f, "{node} paused"),
+            Self::Stutter { node, share, .. } => {
+                write!(f, "{node} runs {:.0} % of the time", share * 100.0)
+            }
+            Self::FdLimit { node, soft } => write!(f, "{node} may open {soft} descriptors"),
             Self::Link {
                 link,
                 rule: Rule::Cut,

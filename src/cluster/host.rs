@@ -3,6 +3,8 @@
 //! Order inside one fault: links first, then processes, so that a node that loses power is silent
 //! before it dies. All signals of a fault are sent before the first is waited for.
 
+mod harm;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -12,9 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::answer::{ClusterError, Healed, Landing, Missed};
-use super::effect::{Effect, Ending};
+use super::effect::{Damage, Effect, Ending};
 use super::journal::{Entry, FaultState, Journal};
-use super::ledger::{Ledger, Step, steps, victim};
+use super::keep::Keep;
+use super::ledger::{Ledger, Step, hampered, steps, victim};
 use super::process::{LANDS_WITHIN, Process};
 use super::reaper::{Reaper, Spawn};
 use super::roster::Roster;
@@ -36,6 +39,7 @@ pub struct Cluster {
     clock: RunClock,
     roster: Arc<Roster>,
     ledger: Ledger,
+    keep: Keep,
     journal: Journal,
     listener: JoinHandle<()>,
     reaper: Reaper,
@@ -66,6 +70,7 @@ impl Cluster {
             clock: setup.clock,
             roster,
             ledger: Ledger::default(),
+            keep: Keep::default(),
             journal,
             listener,
             reaper: setup.reaper,
@@ -132,18 +137,45 @@ impl Cluster {
     /// If one of them did not come into force: a victim has no process, or is in the wanted state
     /// already, or a signal had no consequence in time. What had come into force is lifted again.
     pub async fn begin(&mut self, fault: FaultId, effects: Vec<Effect>) -> Result<Landing, Missed> {
+        self.begin_with(fault, effects, &[]).await
+    }
+
+    /// As [`Cluster::begin`], and does the damage once the effects are in force. Without effects
+    /// nothing is in force afterwards: the fault is over when it has landed.
+    ///
+    /// # Errors
+    /// As [`Cluster::begin`], or nothing was damaged.
+    pub async fn begin_with(
+        &mut self,
+        fault: FaultId,
+        effects: Vec<Effect>,
+        damage: &[Damage],
+    ) -> Result<Landing, Missed> {
         let asked_at = self.clock.now();
         let missed = |reason: String| Missed { asked_at, reason };
+        if effects.is_empty() && damage.is_empty() {
+            return Err(missed("it has no effect".to_owned()));
+        }
         self.check_victims(&effects).map_err(missed)?;
         self.note(fault, FaultState::Intent, effects.clone())
             .map_err(|e| missed(e.to_string()))?;
         self.ledger.begin(fault, effects.clone());
         let asked_at = self.clock.now();
-        match self.enforce(&effects).await {
+        let enforced = match self.enforce(&effects).await {
+            Ok(()) => self.harm(damage).await,
+            Err(error) => Err(error),
+        };
+        match enforced {
             Ok(()) => {
                 let landed_at = self.clock.now();
                 let noted = self.note(fault, FaultState::Landed, Vec::new());
-                noted.map_err(|e| Missed {
+                let over = match noted {
+                    Ok(()) if effects.is_empty() => {
+                        self.note(fault, FaultState::Healed, Vec::new())
+                    }
+                    noted => noted,
+                };
+                over.map_err(|e| Missed {
                     asked_at,
                     reason: e.to_string(),
                 })?;
@@ -213,7 +245,7 @@ impl Cluster {
     /// # Errors
     /// The first failure; the other nodes are brought back all the same.
     pub async fn heal_all(&mut self) -> Result<Healed, ClusterError> {
-        let effects: Vec<Effect> = self.ledger.in_force().values().flatten().copied().collect();
+        let effects: Vec<Effect> = self.ledger.in_force().values().flatten().cloned().collect();
         let stricken = victims(&effects);
         let faults = self.ledger.heal();
         self.healed(faults, &stricken).await
@@ -298,11 +330,10 @@ impl Cluster {
     /// A fault whose victim is not there, or is already what it should become, would land without
     /// doing anything.
     fn check_victims(&self, effects: &[Effect]) -> Result<(), String> {
-        if effects.is_empty() {
-            return Err("it has no effect".to_owned());
-        }
         for effect in effects {
-            let Some(node) = victim(effect) else { continue };
+            let Some(node) = victim(effect).or_else(|| hampered(effect)) else {
+                continue;
+            };
             if !self.specs.contains_key(&node) {
                 return Err(ClusterError::NoSuchNode(node).to_string());
             }
@@ -318,7 +349,7 @@ impl Cluster {
     }
 
     /// Links first; then all signals; then all their consequences.
-    async fn enforce(&self, effects: &[Effect]) -> Result<(), ClusterError> {
+    async fn enforce(&mut self, effects: &[Effect]) -> Result<(), ClusterError> {
         if effects
             .iter()
             .any(|effect| matches!(effect, Effect::Link { .. }))
@@ -327,6 +358,7 @@ impl Cluster {
         }
         let mut struck = Vec::new();
         for node in victims(effects).into_keys() {
+            self.keep.let_go(node);
             let process = self.roster.process(node).ok_or(ClusterError::Down(node))?;
             match self.ledger.ending(node) {
                 Some(how) => self.strike(node, &process, how)?,
@@ -339,6 +371,9 @@ impl Cluster {
                 Some(how) => self.await_end(node, &process, how).await?,
                 None => self.await_pause(node, &process, true).await?,
             }
+        }
+        for node in hampers(effects) {
+            self.hamper(node).await?;
         }
         Ok(())
     }
@@ -355,6 +390,13 @@ impl Cluster {
             if self.roster.state(*node) != ProcessState::Down || *was_brought_down {
                 let moved = self.reconcile(*node).await;
                 result = result.and(moved);
+            }
+        }
+        for node in self.specs.keys().copied().collect::<Vec<_>>() {
+            let hampered = self.hamper(node).await;
+            // A process that has just died by itself is not hampered any more.
+            if self.roster.state(node) != ProcessState::Down {
+                result = result.and(hampered);
             }
         }
         result
@@ -379,6 +421,7 @@ impl Cluster {
                     self.start(node).await?;
                 }
                 Step::Stop | Step::Continue | Step::End => {
+                    self.keep.let_go(node);
                     let process = self.roster.process(node).ok_or(ClusterError::Down(node))?;
                     match step {
                         Step::Stop => {
@@ -507,6 +550,10 @@ fn send(
     process
         .signal(signal)
         .map_err(|source| ClusterError::Unmoved { node, what, source })
+}
+
+fn hampers(effects: &[Effect]) -> std::collections::BTreeSet<NodeId> {
+    effects.iter().filter_map(hampered).collect()
 }
 
 fn victims(effects: &[Effect]) -> Victims {

@@ -30,8 +30,12 @@ pub enum Step {
 }
 
 impl Ledger {
-    /// Puts the effects of `fault` in force. A fault that begins twice has the effects of both.
+    /// Puts the effects of `fault` in force. A fault that begins twice has the effects of both; one
+    /// without effects is not in force.
     pub fn begin(&mut self, fault: FaultId, effects: Vec<Effect>) {
+        if effects.is_empty() {
+            return;
+        }
         self.in_force.entry(fault).or_default().extend(effects);
     }
 
@@ -59,7 +63,10 @@ impl Ledger {
                         || !link.touches(node)
                         || down.iter().any(|other| link.touches(*other))
                 }
-                Effect::Down { .. } | Effect::Paused(_) => true,
+                Effect::Down { .. }
+                | Effect::Paused(_)
+                | Effect::Stutter { .. }
+                | Effect::FdLimit { .. } => true,
             });
         })
     }
@@ -87,12 +94,37 @@ impl Ledger {
     pub fn ending(&self, node: NodeId) -> Option<Ending> {
         let endings = self.effects().filter_map(|effect| match effect {
             Effect::Down { node: down, how } if *down == node => Some(*how),
-            Effect::Down { .. } | Effect::Paused(_) | Effect::Link { .. } => None,
+            _ => None,
         });
         endings.min_by_key(|how| match how {
             Ending::Kill => 0,
             Ending::Terminate { grace } => grace.0.saturating_add(1),
         })
+    }
+
+    /// The share of the time in which `node` may run, and the period, if it stutters: the smallest
+    /// share wins.
+    #[must_use]
+    pub fn stutter(&self, node: NodeId) -> Option<(f64, crate::clock::Nanos)> {
+        let asked = self.effects().filter_map(|effect| match effect {
+            Effect::Stutter {
+                node: of,
+                share,
+                period,
+            } if *of == node => Some((*share, *period)),
+            _ => None,
+        });
+        asked.min_by(|one, other| one.0.total_cmp(&other.0))
+    }
+
+    /// How many descriptors `node` may open, if that is limited: the lowest limit wins.
+    #[must_use]
+    pub fn fd_limit(&self, node: NodeId) -> Option<u64> {
+        let asked = self.effects().filter_map(|effect| match effect {
+            Effect::FdLimit { node: of, soft } if *of == node => Some(*soft),
+            _ => None,
+        });
+        asked.min()
     }
 
     /// The rules of all links, in the order in which their faults began.
@@ -144,12 +176,21 @@ impl Ledger {
     }
 }
 
-/// The node whose process an effect changes.
+/// The node whose process an effect ends or stops.
 #[must_use]
 pub const fn victim(effect: &Effect) -> Option<NodeId> {
     match effect {
         Effect::Down { node, .. } | Effect::Paused(node) => Some(*node),
-        Effect::Link { .. } => None,
+        Effect::Stutter { .. } | Effect::FdLimit { .. } | Effect::Link { .. } => None,
+    }
+}
+
+/// The node whose process goes on, hampered.
+#[must_use]
+pub const fn hampered(effect: &Effect) -> Option<NodeId> {
+    match effect {
+        Effect::Stutter { node, .. } | Effect::FdLimit { node, .. } => Some(*node),
+        Effect::Down { .. } | Effect::Paused(_) | Effect::Link { .. } => None,
     }
 }
 

@@ -1,9 +1,11 @@
 //! The cluster under test: effects in force, processes, ports, and the reaper that spawns.
 
 mod answer;
+mod damage;
 mod effect;
 mod host;
 mod journal;
+mod keep;
 mod ledger;
 mod ports;
 mod process;
@@ -13,10 +15,10 @@ mod spec;
 mod view;
 
 pub use answer::{ClusterError, Healed, Landing, Missed};
-pub use effect::{Effect, Ending};
+pub use effect::{Damage, Effect, Ending, Harm};
 pub use host::Cluster;
 pub use journal::{Entry, FaultState, Journal};
-pub use ledger::{Ledger, Step, steps, victim};
+pub use ledger::{Ledger, Step, hampered, steps, victim};
 pub use ports::{NoFreePort, Ports};
 pub use reaper::{REAPER_COMMAND, Reaper, reaper_main};
 pub use spec::{NodeSpec, Setup};

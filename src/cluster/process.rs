@@ -86,6 +86,25 @@ impl Process {
         Ok(false)
     }
 
+    /// Waits until every thread is stopped. Blocks the thread that asks, for at most
+    /// [`LANDS_WITHIN`].
+    pub(super) fn shows_stop(&self) -> io::Result<()> {
+        let deadline = std::time::Instant::now() + LANDS_WITHIN;
+        loop {
+            let states = self.thread_states()?;
+            if !states.is_empty() && states.iter().all(|state| *state == b'T') {
+                return Ok(());
+            }
+            if std::time::Instant::now() > deadline {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "its threads do not show the stop in time",
+                ));
+            }
+            std::thread::yield_now();
+        }
+    }
+
     /// The state letters of all threads, as the kernel shows them.
     fn thread_states(&self) -> io::Result<Vec<u8>> {
         let mut states = Vec::new();

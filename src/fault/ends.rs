@@ -198,6 +198,7 @@ pub(super) fn link_fault(view: &ClusterView, effects: Vec<Effect>, label: String
             .leader()
             .is_some_and(|leader| is_deposed(view, &effects, leader)),
         effects,
+        damage: Vec::new(),
         label,
     }
 }
@@ -217,7 +218,7 @@ fn is_deposed(view: &ClusterView, effects: &[Effect], leader: NodeId) -> bool {
 fn links(effects: &[Effect]) -> impl Iterator<Item = (&LinkId, &Rule)> {
     effects.iter().filter_map(|effect| match effect {
         Effect::Link { link, rule } => Some((link, rule)),
-        Effect::Down { .. } | Effect::Paused(_) => None,
+        _ => None,
     })
 }
 

@@ -50,6 +50,7 @@ pub(super) fn down(
     let ended = nodes.iter().map(|node| Effect::Down { node: *node, how });
     Chosen {
         effects: ended.collect(),
+        damage: Vec::new(),
         label: format!("{word} {}", name_nodes(&nodes, leader)),
         on_leader: leader.is_some_and(|leader| nodes.contains(&leader)),
         nodes,
@@ -78,6 +79,7 @@ mod tests {
                     node: NodeId(1),
                     how: Ending::Kill
                 }],
+                damage: Vec::new(),
                 label: "SIGKILL n1 (leader)".to_owned(),
                 on_leader: true,
             }

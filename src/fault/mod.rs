@@ -14,6 +14,8 @@ mod delay;
 mod drop;
 mod duplicate;
 mod ends;
+mod fd_limit;
+mod file;
 mod isolate;
 mod kill;
 mod part;
@@ -23,6 +25,7 @@ mod reorder;
 mod sample;
 mod selector;
 mod split;
+mod stutter;
 mod terminate;
 mod throttle;
 mod units;
@@ -30,7 +33,7 @@ mod units;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::cluster::{ClusterView, Effect};
+use crate::cluster::{ClusterView, Damage, Effect};
 use crate::id::NodeId;
 use crate::registry::registry;
 use crate::seed::Stream;
@@ -41,6 +44,8 @@ pub use delay::Delay;
 pub use drop::{Drop, Layer};
 pub use duplicate::Duplicate;
 pub use ends::{End, Ends};
+pub use fd_limit::FdLimit;
+pub use file::{Change, File};
 pub use isolate::Isolate;
 pub use kill::Kill;
 pub use part::Part;
@@ -50,6 +55,7 @@ pub use reorder::Reorder;
 pub use sample::{DurationSpec, ShareSpec};
 pub use selector::{Pool, Selector};
 pub use split::{Shape, Split};
+pub use stutter::Stutter;
 pub use terminate::Terminate;
 pub use throttle::Throttle;
 pub use units::{ByteRate, HELP_MARK, QuantityError, Rate, Share, Span};
@@ -89,6 +95,8 @@ pub struct Chosen {
     pub nodes: Vec<NodeId>,
     /// What is wrong while it lasts, in the order in which it should be put in force.
     pub effects: Vec<Effect>,
+    /// What is done once, when the effects are in force.
+    pub damage: Vec<Damage>,
     /// For people: `SIGKILL n1 (leader)`.
     pub label: String,
     /// It hits the leader of the view: its process, or its full connection with a quorum.
@@ -149,6 +157,9 @@ registry! {
     "terminate" => terminate::Terminate: "SIGTERM, then SIGKILL after the grace",
     "power_off" => power_off::PowerOff: "cut every link of the node, then SIGKILL: no FIN leaves it",
     "pause" => pause::Pause: "SIGSTOP; ended by `resume` or after `for:`",
+    "stutter" => stutter::Stutter: "SIGSTOP and SIGCONT in turn, so that the node runs a share of the time",
+    "fd_limit" => fd_limit::FdLimit: "lower the soft limit of the node's file descriptors",
+    "file" => file::File: "flip bits of a node's files, cut their end off, or wipe them",
     "isolate" => isolate::Isolate: "cut the node from all peers, with `clients: true` also from clients",
     "split" => split::Split: "divide the cluster into groups that cannot reach each other",
     "cut" => cut::Cut: "let nothing pass on a link, one way or both ways",

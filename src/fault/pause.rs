@@ -34,6 +34,7 @@ impl Fault for Pause {
         let leader = view.leader();
         Ok(Chosen {
             effects: nodes.iter().copied().map(Effect::Paused).collect(),
+            damage: Vec::new(),
             label: format!("SIGSTOP {}", name_nodes(&nodes, leader)),
             on_leader: leader.is_some_and(|leader| nodes.contains(&leader)),
             nodes,

@@ -92,11 +92,15 @@ impl DurationSpec {
 }
 
 impl ShareSpec {
-    /// One value from 0 to 1; takes from the stream only if there is something to choose.
+    /// One value from 0 to 1, drawn in steps of a tenth of a percent, which people can read; takes
+    /// from the stream only if there is something to choose.
     pub fn draw(&self, stream: &mut Stream) -> f64 {
         match self {
             Self::Fixed(share) => *share,
-            Self::Uniform(low, high) => (high - low).mul_add(stream.unit(), *low),
+            Self::Uniform(low, high) => {
+                let drawn = (high - low).mul_add(stream.unit(), *low);
+                ((drawn * 1000.0).round() / 1000.0).clamp(*low, *high)
+            }
         }
     }
 

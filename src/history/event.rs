@@ -171,6 +171,13 @@ pub enum Tag {
     Down(NodeId),
     /// The node's process is stopped.
     Paused(NodeId),
+    /// The node runs, and something of it is wrong.
+    Hampered {
+        /// Whose.
+        node: NodeId,
+        /// `stutter`, `fd_limit`, `disk`, `clock`.
+        how: String,
+    },
     /// A link is wrong. Ends are `n1` … or `clients`.
     Link {
         /// The sender.

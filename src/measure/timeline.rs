@@ -128,11 +128,11 @@ impl<'a> Timeline<'a> {
         close_windows(&mut faults, &trial_ends(&events), load.to);
         let down = stops(&events, &faults, end, &down_change, &|tag| match tag {
             Tag::Down(node) => Some(*node),
-            Tag::Paused(_) | Tag::Link { .. } => None,
+            Tag::Paused(_) | Tag::Hampered { .. } | Tag::Link { .. } => None,
         });
         let paused = stops(&events, &faults, end, &pause_change, &|tag| match tag {
             Tag::Paused(node) => Some(*node),
-            Tag::Down(_) | Tag::Link { .. } => None,
+            Tag::Down(_) | Tag::Hampered { .. } | Tag::Link { .. } => None,
         });
         let links = links(&faults, end);
         Self {
@@ -383,7 +383,7 @@ fn cut_pairs(effects: &[Tag]) -> BTreeSet<(NodeId, NodeId)> {
                 total: true,
                 ..
             } => Some((from.parse().ok()?, to.parse().ok()?)),
-            Tag::Link { .. } | Tag::Down(_) | Tag::Paused(_) => None,
+            _ => None,
         })
         .flat_map(|(a, b): (NodeId, NodeId)| [(a, b), (b, a)])
         .collect()
@@ -396,7 +396,7 @@ fn victims(effects: &[Tag], voters: &[NodeId]) -> BTreeSet<NodeId> {
         .iter()
         .filter_map(|tag| match tag {
             Tag::Down(node) | Tag::Paused(node) => Some(*node),
-            Tag::Link { .. } => None,
+            Tag::Hampered { .. } | Tag::Link { .. } => None,
         })
         .collect();
     if !still.is_empty() {

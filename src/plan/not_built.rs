@@ -3,13 +3,10 @@
 
 /// Verbs.
 pub(super) const VERBS: &[&str] = &[
-    "stutter",
-    "fd_limit",
     "reset",
     "half_open",
     "clock",
     "disk",
-    "file",
     "squeeze",
     "member",
     "call",

@@ -148,6 +148,7 @@ impl<'a> Conductor<'a> {
                 .iter()
                 .map(|node| Effect::Down { node: *node, how })
                 .collect(),
+            damage: Vec::new(),
             label: format!("restart {}", names.join(",")),
             on_leader: leader.is_some_and(|leader| nodes.contains(&leader)),
             nodes: nodes.clone(),
@@ -165,7 +166,11 @@ impl<'a> Conductor<'a> {
         let id = FaultId(self.faults);
         let stage = self.stage;
         let landing = match stage.cluster().await {
-            Some(mut cluster) => cluster.begin(id, chosen.effects.clone()).await,
+            Some(mut cluster) => {
+                cluster
+                    .begin_with(id, chosen.effects.clone(), &chosen.damage)
+                    .await
+            }
             None => Err(Missed {
                 asked_at: stage.clock.now(),
                 reason: "the cluster was shut down".to_owned(),
@@ -199,6 +204,9 @@ impl<'a> Conductor<'a> {
                 };
                 let lag = landing.landed_at.since(landing.asked_at);
                 stage.tell_fault(landing.asked_at, &line_tag, &chosen.label, Some(lag));
+                if chosen.effects.is_empty() {
+                    stage.record_at(landing.landed_at, EventKind::FaultHealed { fault: id });
+                }
             }
             Err(missed) => {
                 stage.record_at(missed.asked_at, EventKind::FaultAsked(asked));
@@ -376,6 +384,14 @@ fn tag(effect: &Effect) -> Tag {
     match effect {
         Effect::Down { node, .. } => Tag::Down(*node),
         Effect::Paused(node) => Tag::Paused(*node),
+        Effect::Stutter { node, .. } => Tag::Hampered {
+            node: *node,
+            how: "stutter".to_owned(),
+        },
+        Effect::FdLimit { node, .. } => Tag::Hampered {
+            node: *node,
+            how: "fd_limit".to_owned(),
+        },
         Effect::Link { link, rule } => {
             let (name, total) = match rule {
                 Rule::Cut => ("cut", true),

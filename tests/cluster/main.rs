@@ -17,6 +17,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+mod hamper;
 mod stage;
 
 use stage::{FAMILY, N1, N2, Stage, Tested, Watched, down, node, run};

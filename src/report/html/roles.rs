@@ -321,7 +321,7 @@ impl Tracker {
     fn effect(&mut self, tag: &Tag, time: Nanos, begins: bool) {
         match tag {
             // The exit of the process tells it more exactly.
-            Tag::Down(_) => {}
+            Tag::Down(_) | Tag::Hampered { .. } => {}
             Tag::Paused(node) => {
                 self.change(*node, time, |track| track.pauses = u32::from(begins));
             }
