@@ -146,7 +146,10 @@ impl Scope {
     /// A fault begins and stays.
     pub(super) fn open(&mut self, fault: &FaultSpec, name: Option<&str>, place: Range<usize>) {
         // Harm that is done once leaves nothing in force.
-        if matches!(fault, FaultSpec::File(_)) {
+        if matches!(
+            fault,
+            FaultSpec::File(_) | FaultSpec::Reset(_) | FaultSpec::HalfOpen(_)
+        ) {
             return;
         }
         self.open.push(Open {
