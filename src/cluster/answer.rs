@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::clock::Nanos;
 use crate::id::{FaultId, NodeId};
-use crate::link::RuleError;
+use crate::link::{LinkId, RuleError};
 
 /// A fault that is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,9 @@ pub enum ClusterError {
         /// Why.
         source: io::Error,
     },
+    /// Connections were to be harmed where there are none.
+    #[error("no connection of {0} could be struck: there is none")]
+    NoConnection(LinkId),
     /// It has no process.
     #[error("{0} is down")]
     Down(NodeId),

@@ -58,6 +58,18 @@ pub enum Damage {
         /// What becomes of each.
         harm: Harm,
     },
+    /// Every connection that carries data of this link, in either direction, is reset at both
+    /// ends.
+    Reset {
+        /// Which link.
+        link: LinkId,
+    },
+    /// Every connection that carries data of this link, in either direction, is reset at the end
+    /// that was dialled; who dialled hears nothing of it.
+    HalfOpen {
+        /// Which link.
+        link: LinkId,
+    },
 }
 
 /// What becomes of a file.
@@ -86,11 +98,12 @@ pub enum Harm {
 }
 
 impl Damage {
-    /// Whose.
+    /// Whose, if it is harm of one node.
     #[must_use]
     pub const fn node(&self) -> Option<NodeId> {
         match self {
             Self::File { node, .. } => Some(*node),
+            Self::Reset { .. } | Self::HalfOpen { .. } => None,
         }
     }
 }
@@ -99,6 +112,8 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { node, path, harm } => write!(f, "{node} {path} {harm}"),
+            Self::Reset { link } => write!(f, "{link} reset"),
+            Self::HalfOpen { link } => write!(f, "{link} half open"),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::choose::Chooser;
 use super::selector::Selector;
 use super::units::HELP_MARK;
 use super::{Chosen, Misfit, Unresolved, name_nodes};
-use crate::cluster::{ClusterView, Effect};
+use crate::cluster::{ClusterView, Damage, Effect};
 use crate::id::NodeId;
 use crate::link::{Endpoint, LinkId, Rule};
 
@@ -27,7 +27,8 @@ pub enum End {
 }
 
 /// Both ends of a link fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "EndKeys")]
 pub struct Ends {
     /// The sender of the (first) direction.
     pub from: End,
@@ -38,7 +39,8 @@ pub struct Ends {
 }
 
 /// The keys in which a link fault writes its ends.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct EndKeys {
     pub(super) between: Option<Vec<End>>,
     pub(super) from: Option<End>,
@@ -90,6 +92,14 @@ impl EndKeys {
     }
 }
 
+impl TryFrom<EndKeys> for Ends {
+    type Error = String;
+
+    fn try_from(keys: EndKeys) -> Result<Self, String> {
+        keys.ends()
+    }
+}
+
 impl Ends {
     pub(super) fn selectors(&self) -> Vec<&Selector> {
         [&self.from, &self.to]
@@ -131,6 +141,45 @@ impl Ends {
         verb: &str,
         rule: Rule,
     ) -> Result<Chosen, Unresolved> {
+        let arrow = if self.both_ways { "<->" } else { "->" };
+        let (links, from, to) = self.links(view, chooser)?;
+        let label = format!("{verb} {from} {arrow} {to}");
+        let effects = links.into_iter().map(|link| Effect::Link { link, rule });
+        Ok(link_fault(view, effects.collect(), label))
+    }
+
+    /// Harm that is done once to the connections of every pair of nodes that is meant: a
+    /// connection carries data both ways, whichever way was written.
+    pub(super) fn strike(
+        &self,
+        view: &ClusterView,
+        chooser: &mut Chooser<'_>,
+        verb: &str,
+        damage: impl Fn(LinkId) -> Damage,
+    ) -> Result<Chosen, Unresolved> {
+        let (mut links, from, to) = self.links(view, chooser)?;
+        let all = links.clone();
+        links.retain(|link| link.from < link.to || !all.contains(&link.reversed()));
+        let nodes: BTreeSet<NodeId> = links
+            .iter()
+            .flat_map(|link| [link.from, link.to])
+            .filter_map(node_of)
+            .collect();
+        Ok(Chosen {
+            nodes: nodes.into_iter().collect(),
+            effects: Vec::new(),
+            damage: links.into_iter().map(damage).collect(),
+            label: format!("{verb} {from} <-> {to}"),
+            on_leader: false,
+        })
+    }
+
+    /// Every directed link that is meant, and the names of both ends.
+    fn links(
+        &self,
+        view: &ClusterView,
+        chooser: &mut Chooser<'_>,
+    ) -> Result<(BTreeSet<LinkId>, String, String), Unresolved> {
         let from = resolve(&self.from, chooser)?;
         let to = resolve(&self.to, chooser)?;
         let mut links = BTreeSet::new();
@@ -151,11 +200,8 @@ impl Ends {
                 reason: "both ends are the same node now".to_owned(),
             });
         }
-        let arrow = if self.both_ways { "<->" } else { "->" };
         let leader = view.leader();
-        let label = format!("{verb} {} {arrow} {}", from.name(leader), to.name(leader));
-        let effects = links.into_iter().map(|link| Effect::Link { link, rule });
-        Ok(link_fault(view, effects.collect(), label))
+        Ok((links, from.name(leader), to.name(leader)))
     }
 }
 

@@ -16,12 +16,14 @@ mod duplicate;
 mod ends;
 mod fd_limit;
 mod file;
+mod half_open;
 mod isolate;
 mod kill;
 mod part;
 mod pause;
 mod power_off;
 mod reorder;
+mod reset;
 mod sample;
 mod selector;
 mod split;
@@ -46,12 +48,14 @@ pub use duplicate::Duplicate;
 pub use ends::{End, Ends};
 pub use fd_limit::FdLimit;
 pub use file::{Change, File};
+pub use half_open::HalfOpen;
 pub use isolate::Isolate;
 pub use kill::Kill;
 pub use part::Part;
 pub use pause::Pause;
 pub use power_off::PowerOff;
 pub use reorder::Reorder;
+pub use reset::Reset;
 pub use sample::{DurationSpec, ShareSpec};
 pub use selector::{Pool, Selector};
 pub use split::{Shape, Split};
@@ -174,6 +178,8 @@ registry! {
     "corrupt" => corrupt::Corrupt: "flip one bit in a share of what crosses a link",
     "duplicate" => duplicate::Duplicate: "let a share of the frames on a link come twice",
     "reorder" => reorder::Reorder: "let a share of the frames on a link be overtaken by the next",
+    "reset" => reset::Reset: "reset the connections of a link at both ends, once",
+    "half_open" => half_open::HalfOpen: "let the connections of a link die at the end that was dialled, once; who dialled hears nothing",
 }
 
 /// `n1 (leader)`, `n2,n3 -> n1 (leader)`: how nodes are written in labels.

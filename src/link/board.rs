@@ -6,11 +6,11 @@
 //! two links' change.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::conditions::Conditions;
 use super::fate::{Draw, FateKey};
@@ -70,6 +70,29 @@ pub(super) struct Party {
 struct PartyState {
     seen: Cell<u64>,
     waker: RefCell<Option<Waker>>,
+    /// Of a connection: the link from its dialer to its target.
+    link: Option<LinkId>,
+    /// Of a connection: whether its other side is gone already.
+    half_open: Cell<bool>,
+    strike: RefCell<Option<Strike>>,
+}
+
+/// What can happen to a connection as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blow {
+    /// Both its ends are reset.
+    Reset,
+    /// The end at the target is reset; the dialer does not hear of it.
+    HalfOpen,
+}
+
+/// A blow that a connection must take. It has landed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Strike {
+    /// Which.
+    pub(super) blow: Blow,
+    /// Held only so that its receiver ends when all strikes of one command have landed.
+    _landed: mpsc::UnboundedSender<()>,
 }
 
 impl Board {
@@ -146,13 +169,50 @@ impl Board {
             .collect()
     }
 
+    /// Strikes every connection that carries data of one of `links`, in either direction. Returns
+    /// how many, and what ends once all strikes have landed.
+    pub(super) fn strike(
+        &self,
+        blow: Blow,
+        links: &BTreeSet<LinkId>,
+    ) -> (usize, mpsc::UnboundedReceiver<()>) {
+        let (landed, landing) = mpsc::unbounded_channel();
+        let mut struck = 0;
+        for party in self.parties.borrow().values() {
+            let concerns = |link: &LinkId| links.contains(link) || links.contains(&link.reversed());
+            let spared = blow == Blow::HalfOpen && party.half_open.get();
+            if !party.link.as_ref().is_some_and(concerns) || spared {
+                continue;
+            }
+            struck += 1;
+            let _landed = landed.clone();
+            party.strike.replace(Some(Strike { blow, _landed }));
+            if let Some(waker) = party.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+        (struck, landing)
+    }
+
     /// A new party, which has seen the present rules.
     pub(super) fn join(self: &Rc<Self>) -> Party {
+        self.join_as(None)
+    }
+
+    /// A new connection; `link` is the direction from its dialer to its target.
+    pub(super) fn join_connection(self: &Rc<Self>, link: LinkId) -> Party {
+        self.join_as(Some(link))
+    }
+
+    fn join_as(self: &Rc<Self>, link: Option<LinkId>) -> Party {
         let id = self.next_party.get();
         self.next_party.set(id + 1);
         let state = Rc::new(PartyState {
             seen: self.epoch.clone(),
             waker: RefCell::default(),
+            link,
+            half_open: Cell::new(false),
+            strike: RefCell::default(),
         });
         self.parties.borrow_mut().insert(id, Rc::clone(&state));
         Party {
@@ -252,7 +312,28 @@ impl Party {
         }
     }
 
-    /// Asks to be woken when the rules change.
+    /// The strike that this connection must take now, if any.
+    pub(super) fn take_strike(&self) -> Option<Strike> {
+        self.state.strike.take()
+    }
+
+    /// This connection has one end only from now on.
+    pub(super) fn lose_target(&self) {
+        self.state.half_open.set(true);
+    }
+
+    /// Resolves when this connection is struck. Obeys new rules meanwhile, as one on which nothing
+    /// can flow.
+    pub(super) async fn struck(&self) -> Strike {
+        std::future::poll_fn(|cx| {
+            self.watch(cx);
+            self.settle();
+            self.take_strike().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+
+    /// Asks to be woken when the rules change or this connection is struck.
     pub(super) fn watch(&self, cx: &Context<'_>) {
         let mut waker = self.state.waker.borrow_mut();
         if !waker
@@ -308,6 +389,32 @@ mod tests {
         let _newcomer = board.join();
         three.settle();
         assert!(landed.try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_strike_concerns_the_connections_of_its_links_and_lands_when_they_have_taken_it() {
+        use crate::id::NodeId;
+        use crate::link::Endpoint::{Clients, Node};
+        let link = |from, to| LinkId::new(Node(NodeId(from)), Node(NodeId(to)));
+        let board = Board::new(Seed(1));
+        let _gate = board.join();
+        let one = board.join_connection(link(1, 2));
+        let back = board.join_connection(link(2, 1));
+        let clients = board.join_connection(LinkId::new(Clients, Node(NodeId(2))));
+        let (struck, mut landing) = board.strike(Blow::Reset, &[link(1, 2)].into());
+        assert_eq!(struck, 2);
+        assert!(clients.take_strike().is_none());
+        drop(one.take_strike());
+        assert_eq!(landing.try_recv(), Err(mpsc::error::TryRecvError::Empty));
+        // One that is gone needs no blow any more.
+        drop(back);
+        assert_eq!(
+            landing.try_recv(),
+            Err(mpsc::error::TryRecvError::Disconnected)
+        );
+        one.lose_target();
+        let (struck, _) = board.strike(Blow::HalfOpen, &[link(2, 1)].into());
+        assert_eq!(struck, 0);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::board::{Board, Party};
-use super::connection::{Ends, relay, reset};
+use super::connection::{Ends, relay, reset, suffer};
 use super::links::{Framing, Path};
 use super::probe::ListenProbe;
 use super::rule::{Endpoint, LinkId};
@@ -247,13 +247,20 @@ impl Gate {
 }
 
 /// Connects an accepted dialer with its upstream. A refusal reaches the dialer as RST and closes
-/// the gate.
+/// the gate. The connection can be struck before the upstream has answered.
 async fn connect(board: &Rc<Board>, state: &PathState, dialer: TcpStream) {
-    match TcpStream::connect(state.path.upstream).await {
+    let link = state.link();
+    let party = board.join_connection(link);
+    let dialled = tokio::select! {
+        biased;
+        strike = party.struck() => return suffer(strike, &party, dialer).await,
+        dialled = TcpStream::connect(state.path.upstream) => dialled,
+    };
+    match dialled {
         Ok(target) => {
-            let link = state.link();
             board.link(link).count(|counters| counters.connections += 1);
-            relay(board, link, state.framed(), Ends { dialer, target }).await;
+            let ends = Ends { dialer, target };
+            relay(board, &party, link, state.framed(), ends).await;
         }
         Err(_) => {
             state.listening.set(false);

@@ -6,7 +6,7 @@
 //! All proxying happens on one thread of its own, so that neither load nor judging disturbs it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, LocalSet};
 
-use super::board::Board;
+use super::board::{Blow, Board};
 use super::gate::{Gate, PathState};
 use super::probe::ListenProbe;
 use super::rule::{DropLayer, Endpoint, LinkId, Rule};
@@ -124,6 +124,11 @@ enum Command {
         oneshot::Sender<Result<Landing, RuleError>>,
     ),
     SetRunning(NodeId, bool),
+    Strike(
+        Blow,
+        BTreeSet<LinkId>,
+        oneshot::Sender<(usize, mpsc::UnboundedReceiver<()>)>,
+    ),
     Counters(oneshot::Sender<BTreeMap<LinkId, Counters>>),
 }
 
@@ -188,6 +193,39 @@ impl Links {
     /// as it listens. Gone: its paths refuse dials from now on.
     pub fn set_running(&self, target: NodeId, running: bool) {
         self.send(Command::SetRunning(target, running));
+    }
+
+    /// Resets, at both ends, every connection that carries data of one of `links` in either
+    /// direction, whatever their rules. Returns how many, once both ends of each are closed. New
+    /// connections are as good as before.
+    ///
+    /// # Errors
+    /// If the links are closed.
+    pub async fn reset(&self, links: &[LinkId]) -> Result<usize, RuleError> {
+        self.strike(Blow::Reset, links).await
+    }
+
+    /// Leaves every connection that carries data of one of `links` in either direction half open:
+    /// who was dialled sees a reset, who dialled hears nothing, and what it sends vanishes.
+    /// Returns how many, once this is so.
+    ///
+    /// # Errors
+    /// If the links are closed.
+    pub async fn half_open(&self, links: &[LinkId]) -> Result<usize, RuleError> {
+        self.strike(Blow::HalfOpen, links).await
+    }
+
+    async fn strike(&self, blow: Blow, links: &[LinkId]) -> Result<usize, RuleError> {
+        let (sender, answer) = oneshot::channel();
+        self.send(Command::Strike(
+            blow,
+            links.iter().copied().collect(),
+            sender,
+        ));
+        let (struck, mut landing) = answer.await.map_err(|_| RuleError::Closed)?;
+        // Nothing is ever sent: it ends when the last strike has landed.
+        while landing.recv().await.is_some() {}
+        Ok(struck)
     }
 
     /// What crossed each link so far.
@@ -263,6 +301,9 @@ impl Hub {
                         state.set_running(running);
                     }
                 }
+            }
+            Command::Strike(blow, links, answer) => {
+                let _ = answer.send(self.board.strike(blow, &links));
             }
             Command::Counters(answer) => {
                 let mut counters = self.board.counters();

@@ -78,7 +78,7 @@ impl Stage {
 }
 
 /// Dials until the gate has noticed that its upstream listens.
-async fn dial_until_open(address: SocketAddr) -> TcpStream {
+pub(super) async fn dial_until_open(address: SocketAddr) -> TcpStream {
     loop {
         match TcpStream::connect(address).await {
             Ok(stream) => return stream,

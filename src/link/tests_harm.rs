@@ -1,6 +1,9 @@
 //! Tests of rules that change, repeat or slow down what passes, through the proxy as a whole.
 
+use std::io::ErrorKind;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::tests::{BACK, FORTH, SEED, Stage, frame, is_quiet, passes, pattern, run};
@@ -261,5 +264,94 @@ fn rules_do_not_disturb_the_fates_of_dropped_frames() {
             .flat_map(|index| [index, index])
             .collect();
         assert_eq!(numbers(&seen), expected);
+    });
+}
+
+async fn is_reset(stream: &mut TcpStream) -> bool {
+    let read = stream.read(&mut [0; 8]).await;
+    read.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+}
+
+#[test]
+fn a_reset_reaches_both_ends_of_each_connection_at_once_even_over_a_cut() {
+    run(async {
+        let stage = Stage::new(Framing::Opaque).await;
+        let (mut dialer, mut target) = stage.connect().await;
+        let (mut other, mut there) = stage.connect().await;
+        stage.rules(&[(FORTH, Rule::Cut), (BACK, Rule::Cut)]).await;
+        assert_eq!(stage.links.reset(&[BACK]).await, Ok(2));
+        for end in [&mut dialer, &mut target, &mut other, &mut there] {
+            assert!(is_reset(end).await);
+        }
+        stage.rules(&[]).await;
+        let (mut dialer, mut target) = stage.connect().await;
+        passes(&mut dialer, &mut target, b"a new one is as good as ever").await;
+        let elsewhere = LinkId::new(Endpoint::Clients, FORTH.to);
+        assert_eq!(stage.links.reset(&[elsewhere]).await, Ok(0));
+        passes(&mut target, &mut dialer, b"still here").await;
+    });
+}
+
+#[test]
+fn the_dialer_of_a_half_open_connection_hears_nothing() {
+    run(async {
+        let stage = Stage::new(Framing::LengthPrefixed).await;
+        let (mut dialer, mut target) = stage.connect().await;
+        assert_eq!(stage.links.half_open(&[FORTH]).await, Ok(1));
+        assert!(is_reset(&mut target).await);
+        // More than any buffer holds: it vanishes.
+        dialer.write_all(&pattern(16 << 20)).await.unwrap();
+        assert!(is_quiet(&mut dialer).await);
+        assert_eq!(stage.links.half_open(&[FORTH]).await, Ok(0));
+        // Rules still land, and a reset still ends it.
+        stage.rules(&[(FORTH, Rule::Cut)]).await;
+        stage.rules(&[]).await;
+        assert_eq!(stage.links.reset(&[FORTH]).await, Ok(1));
+        assert!(is_reset(&mut dialer).await);
+    });
+}
+
+#[test]
+fn a_dialer_that_leaves_a_half_open_connection_ends_it() {
+    run(async {
+        let stage = Stage::new(Framing::Opaque).await;
+        let (dialer, _target) = stage.connect().await;
+        assert_eq!(stage.links.half_open(&[FORTH]).await, Ok(1));
+        drop(dialer);
+        while stage.links.reset(&[FORTH]).await.unwrap() > 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn a_connection_is_struck_even_before_its_upstream_has_answered() {
+    run(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = socket.listen(0).unwrap();
+        let upstream = server.local_addr().unwrap();
+        // The queue holds one: whoever dials next gets no answer.
+        let _plug = TcpStream::connect(upstream).await.unwrap();
+        let links = Links::start(SEED).unwrap();
+        let path = Path {
+            dialer: FORTH.from,
+            target: crate::id::NodeId(2),
+            upstream,
+            framing: Framing::Opaque,
+        };
+        let address = links.open(path).await.unwrap();
+        links.set_running(crate::id::NodeId(2), true);
+        let mut dialer = tests::dial_until_open(address).await;
+        // The rules land although the dial hangs.
+        links
+            .set_rules([(FORTH, vec![Rule::Corrupt { share: 0.5 }])].into())
+            .await
+            .unwrap();
+        while links.reset(&[FORTH]).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(is_reset(&mut dialer).await);
+        assert_eq!(links.counters().await.unwrap().len(), 0);
     });
 }

@@ -3,8 +3,6 @@
 
 /// Verbs.
 pub(super) const VERBS: &[&str] = &[
-    "reset",
-    "half_open",
     "clock",
     "disk",
     "squeeze",

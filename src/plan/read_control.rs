@@ -156,5 +156,8 @@ impl StepReader<'_> {
 
 /// Faults that leave nothing in force.
 pub(super) const fn is_over_at_once(fault: &FaultSpec) -> bool {
-    matches!(fault, FaultSpec::File(_))
+    matches!(
+        fault,
+        FaultSpec::File(_) | FaultSpec::Reset(_) | FaultSpec::HalfOpen(_)
+    )
 }

@@ -126,3 +126,21 @@ fn harm_is_done_once_and_leaves_nothing_in_force() -> Tested {
         Ok(())
     })
 }
+
+#[test]
+fn connections_are_struck_only_where_there_are_any() -> Tested {
+    use chaos::link::{Endpoint, LinkId};
+    run(async {
+        let mut stage = Stage::started(&[(N1, "exec sleep 600")]).await?;
+        let link = LinkId::new(Endpoint::Clients, Endpoint::Node(N1));
+        for damage in [Damage::Reset { link }, Damage::HalfOpen { link }] {
+            let begun = stage
+                .cluster
+                .begin_with(FaultId(1), Vec::new(), &[damage])
+                .await;
+            let missed = begun.expect_err("there is no connection");
+            assert!(missed.reason.contains("clients->n1"), "{missed}");
+        }
+        Ok(())
+    })
+}

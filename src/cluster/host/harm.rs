@@ -29,8 +29,10 @@ impl Cluster {
         })
     }
 
-    /// Does the harm that is done once.
+    /// Does the harm that is done once. Connections of all links are struck together, and it is
+    /// enough that one link had any.
     pub(super) async fn harm(&self, damage: &[Damage]) -> Result<(), ClusterError> {
+        let (mut resets, mut half_opens) = (Vec::new(), Vec::new());
         for damage in damage {
             match damage {
                 Damage::File { node, path, harm } => {
@@ -47,7 +49,19 @@ impl Cluster {
                             source,
                         })?;
                 }
+                Damage::Reset { link } => resets.push(*link),
+                Damage::HalfOpen { link } => half_opens.push(*link),
             }
+        }
+        if let Some(link) = resets.first()
+            && self.links.reset(&resets).await? == 0
+        {
+            return Err(ClusterError::NoConnection(*link));
+        }
+        if let Some(link) = half_opens.first()
+            && self.links.half_open(&half_opens).await? == 0
+        {
+            return Err(ClusterError::NoConnection(*link));
         }
         Ok(())
     }
