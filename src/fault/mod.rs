@@ -137,6 +137,11 @@ impl Bindings {
         self.0.insert(name.to_owned(), nodes.to_vec());
     }
 
+    /// Takes over all names of `others`.
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// The nodes that `name` stands for.
     #[must_use]
     pub fn nodes(&self, name: &str) -> Option<&[NodeId]> {

@@ -51,6 +51,16 @@ shows! {
         with_steps("  - kill: {node: leader}\n    start: {node: n1}\n");
     an_argument_beside_its_verb_is_explained:
         with_steps("  - kill: leader\n    for: 5s\n");
+    a_random_step_says_what_may_be_drawn:
+        with_steps("  - random:\n      for: 10s\n      every: 1s\n      at_once: 0\n      choose:\n        - do: {kill: {node: any}}\n        - do: {wait: 1s}\n        - {weight: 2}\n        - do: {pause: {node: any, for: 1s, as: it}}\n  - random: {for: 10s, every: 1s}\n");
+    parallel_branches_are_lists_of_steps_without_trials:
+        with_steps("  - parallel: {branches: []}\n  - parallel:\n      branches:\n        - - wait: 1s\n        - - repeat: {times: 2, name: trial, steps: [{wait: 1s}]}\n");
+    a_wait_for_waits_for_one_thing_that_exists:
+        with_steps("  - wait_for: {state: leader, ops: 5, timeout: 1s}\n  - wait_for: {event: {kind: activ}, timeout: 1s}\n  - wait_for: {event: {kind: active, node: n9}, timeout: 1s}\n  - wait_for: {log: {node: n1, match: ''}, timeout: 1s}\n  - wait_for: {log: {node: n1, match: x}, node: n2, timeout: 1s}\n");
+    a_file_fault_names_one_change_inside_the_folder:
+        with_steps("  - file: {node: n1, path: /etc/passwd, wipe: true}\n  - file: {node: n1, path: data/../../n2, wipe: true}\n  - file: {node: n1, path: data}\n  - file: {node: n1, path: data, wipe: true, truncate: -3}\n  - file: {node: n1, path: data, bitflip: 2}\n");
+    a_stutter_runs_part_of_the_time:
+        with_steps("  - stutter: {node: n1, share: 100%, for: 1s}\n  - stutter: {node: n1, share: 20%, period: 1ms, for: 1s}\n");
     a_name_used_before_it_is_bound_shows_the_binding:
         with_steps("  - start: {node: $victim}\n  - kill: {node: leader, as: victim, for: 1s}\n");
     an_unknown_name_is_refused_with_the_nearest_one:

@@ -14,6 +14,7 @@ mod document;
 mod mistakes;
 mod not_built;
 mod read;
+mod read_control;
 mod read_steps;
 mod read_waits;
 mod resolve;
@@ -26,7 +27,8 @@ mod yaml;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use read_steps::VERBS;
 pub use steps::{
-    Action, Awaited, Each, Healed, Order, Otherwise, Repeat, Rounds, State, Step, WaitFor,
+    Action, Awaited, Choice, Each, EventName, Healed, Keep, Order, Otherwise, Random, Repeat,
+    Rounds, State, Step, WaitFor,
 };
 
 pub use crate::fault::{DurationSpec, Selector};

@@ -10,8 +10,6 @@ pub(super) const VERBS: &[&str] = &[
     "call",
     "failpoint",
     "exec",
-    "parallel",
-    "random",
 ];
 
 /// Systems.
@@ -27,7 +25,6 @@ const KEYS: &[(&str, &[&str])] = &[
     ("drop", &["rate", "correlation", "burst", "dist"]),
     ("delay", &["rate", "correlation", "layer"]),
     ("cluster", &["dir"]),
-    ("wait_for", &["event", "log"]),
 ];
 
 /// Words as values: layers, policies, states.

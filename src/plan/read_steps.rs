@@ -27,6 +27,14 @@ pub const VERBS: &[(&str, &str)] = &[
         "do steps several times; with a `name` each round is a trial",
     ),
     ("each", "do steps once for each node"),
+    (
+        "parallel",
+        "do several lists of steps at the same time, until all have ended",
+    ),
+    (
+        "random",
+        "draw faults by chance for a while, so many at once, leaving a majority",
+    ),
     ("mark", "write a text into the record"),
 ];
 
@@ -119,7 +127,7 @@ impl StepReader<'_> {
         steps
     }
 
-    fn list(&mut self, path: &str, node: &Node) -> Vec<Step> {
+    pub(super) fn list(&mut self, path: &str, node: &Node) -> Vec<Step> {
         let items = match &node.kind {
             Kind::List(items) if !items.is_empty() => items,
             Kind::List(_) => {
@@ -151,7 +159,7 @@ impl StepReader<'_> {
         steps
     }
 
-    fn step(&mut self, path: String, node: &Node) -> Option<Step> {
+    pub(super) fn step(&mut self, path: String, node: &Node) -> Option<Step> {
         let entry = match (&node.kind, node.entries()) {
             (_, [entry]) => entry,
             (_, [first, second, ..]) => {
@@ -214,6 +222,8 @@ impl StepReader<'_> {
             "wait_for" => self.wait_for(entry),
             "repeat" => self.repeat(path, entry),
             "each" => self.each(path, entry),
+            "parallel" => self.parallel(path, entry),
+            "random" => self.random(path, entry),
             "mark" => self.reader.read("mark", value).map(Action::Mark),
             verb if FaultSpec::NAMES.contains(&verb) => self.fault(entry),
             verb if not_built::VERBS.contains(&verb) => {
@@ -382,6 +392,14 @@ impl StepReader<'_> {
         };
         let rounds = keys.as_ref().and_then(|keys| self.rounds(keys, entry));
         let name = keys.and_then(|keys| keys.name);
+        if let (Some(inner), true) = (&name, self.scope.in_parallel) {
+            let message = format!("trial `{inner}` lies in a `parallel`");
+            self.refuse_key(
+                entry,
+                &message,
+                "put the `parallel` into the `repeat`, or take its `name` out",
+            );
+        }
         if let (Some(inner), Some(outer)) = (&name, &self.scope.trial) {
             let message = format!("trial `{inner}` lies in trial `{outer}`");
             self.refuse_key(
@@ -510,7 +528,7 @@ impl StepReader<'_> {
         }
     }
 
-    fn refuse(&mut self, node: &Node, message: &str, help: &str) {
+    pub(super) fn refuse(&mut self, node: &Node, message: &str, help: &str) {
         self.reader
             .report(Diagnostic::error(node.span.clone(), message).help(help));
     }

@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, did_you_mean};
 use super::document::{Entry, Kind};
 use super::read_steps::StepReader;
-use super::steps::{Action, Awaited, Otherwise, State, WaitFor};
+use super::steps::{Action, Awaited, EventName, Otherwise, State, WaitFor};
 use crate::clock::Nanos;
 use crate::fault::{Selector, Span};
 
@@ -16,11 +16,28 @@ const MAX_OPERATIONS: u64 = 1_000_000_000;
 struct WaitForKeys {
     state: Option<StateWord>,
     ops: Option<u64>,
+    event: Option<EventKeys>,
+    log: Option<LogKeys>,
     node: Option<Selector>,
     by: Option<u64>,
     timeout: Option<Span>,
     #[serde(rename = "else")]
     otherwise: Option<OtherwiseWord>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventKeys {
+    kind: String,
+    node: Option<Selector>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogKeys {
+    node: Selector,
+    #[serde(rename = "match")]
+    text: String,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +104,23 @@ impl StepReader<'_> {
 
     fn awaited(&mut self, keys: &WaitForKeys, entry: &Entry) -> Option<Awaited> {
         let value = &entry.value;
+        let given = [
+            keys.state.is_some(),
+            keys.ops.is_some(),
+            keys.event.is_some(),
+            keys.log.is_some(),
+        ];
+        if given.into_iter().filter(|given| *given).count() > 1 {
+            let message = "`wait_for` waits for one thing, found two";
+            self.refuse_key(entry, message, "wait for one, then for the other");
+            return None;
+        }
+        if let Some(event) = &keys.event {
+            return self.event(event, keys, entry);
+        }
+        if let Some(log) = &keys.log {
+            return self.log(log, keys, entry);
+        }
         let what = match (&keys.state, keys.ops) {
             (Some(state), None) => Awaited::State(match state {
                 StateWord::Steady => State::Steady,
@@ -101,12 +135,7 @@ impl StepReader<'_> {
                 let count = self.reader.bounded("ops", count, MAX_OPERATIONS, value)?;
                 Awaited::Operations(count)
             }
-            (Some(_), Some(_)) => {
-                let message = "`state` does not go with `ops`";
-                self.refuse_key(entry, message, "wait for one, then for the other");
-                return None;
-            }
-            (None, None) => {
+            _ => {
                 let message = "`wait_for` does not say for what";
                 self.refuse_key(entry, message, "add `state: steady` or `ops: 1000`");
                 return None;
@@ -129,6 +158,51 @@ impl StepReader<'_> {
             self.refuse_key(entry, message, "take `by` out");
         }
         Some(what)
+    }
+
+    fn event(&mut self, event: &EventKeys, keys: &WaitForKeys, entry: &Entry) -> Option<Awaited> {
+        self.alone("event", keys, entry)?;
+        if let Some(node) = &event.node {
+            self.check_selector(node, &entry.value);
+        }
+        let known = EventName::ALL.iter().find(|name| **name == event.kind);
+        let Some(name) = known else {
+            let message = format!("there is no event `{}`", event.kind);
+            let help = did_you_mean(&event.kind, EventName::ALL, "events of nodes are");
+            let place = entry.value.locate(&event.kind);
+            self.reader
+                .report(Diagnostic::error(place, message).help(help));
+            return None;
+        };
+        Some(Awaited::Event {
+            name: EventName(name),
+            node: event.node.clone(),
+        })
+    }
+
+    fn log(&mut self, log: &LogKeys, keys: &WaitForKeys, entry: &Entry) -> Option<Awaited> {
+        self.alone("log", keys, entry)?;
+        self.check_selector(&log.node, &entry.value);
+        if log.text.trim().is_empty() {
+            let message = "`match` is empty: every line holds it";
+            self.refuse_key(entry, message, "write a part of the line to wait for");
+            return None;
+        }
+        Some(Awaited::Log {
+            node: log.node.clone(),
+            text: log.text.clone(),
+        })
+    }
+
+    /// `node` and `by` of the step itself belong to states.
+    fn alone(&mut self, what: &str, keys: &WaitForKeys, entry: &Entry) -> Option<()> {
+        if keys.node.is_none() && keys.by.is_none() {
+            return Some(());
+        }
+        let message = format!("`node` and `by` beside `{what}` belong to a `state`");
+        let help = format!("write the node inside: `{what}: {{node: n1, ...}}`");
+        self.refuse_key(entry, &message, &help);
+        None
     }
 
     fn warn_of_open_faults(&mut self, entry: &Entry) {

@@ -76,6 +76,11 @@ fn set_rounds(steps: &mut [Step], rounds: u32, only_named: bool) -> bool {
             }
             Action::Repeat(Repeat { steps, .. }) => found |= set_rounds(steps, rounds, only_named),
             Action::Each(each) => found |= set_rounds(&mut each.steps, rounds, only_named),
+            Action::Parallel(branches) => {
+                for branch in branches {
+                    found |= set_rounds(branch, rounds, only_named);
+                }
+            }
             _ => {}
         }
     }

@@ -41,6 +41,8 @@ pub(super) struct Scope {
     /// The name of the trial around, if in one.
     pub(super) trial: Option<String>,
     pub(super) depth: usize,
+    /// Inside of `parallel`, where a trial would not know which faults are its own.
+    pub(super) in_parallel: bool,
 }
 
 impl Scope {
@@ -146,10 +148,7 @@ impl Scope {
     /// A fault begins and stays.
     pub(super) fn open(&mut self, fault: &FaultSpec, name: Option<&str>, place: Range<usize>) {
         // Harm that is done once leaves nothing in force.
-        if matches!(
-            fault,
-            FaultSpec::File(_) | FaultSpec::Reset(_) | FaultSpec::HalfOpen(_)
-        ) {
+        if super::read_control::is_over_at_once(fault) {
             return;
         }
         self.open.push(Open {

@@ -54,6 +54,11 @@ pub enum Action {
     Repeat(Repeat),
     /// Do steps once for each node.
     Each(Each),
+    /// Several lists of steps at the same time; it ends when all have ended. Never empty, nor is
+    /// any of them.
+    Parallel(Vec<Vec<Step>>),
+    /// Faults by chance, for a while.
+    Random(Random),
     /// Write a text into the record.
     Mark(String),
 }
@@ -83,12 +88,56 @@ pub struct WaitFor {
 }
 
 /// What is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Awaited {
     /// A state of the cluster.
     State(State),
     /// This many more operations completed since the step began.
     Operations(u64),
+    /// An event of this kind, recorded after the step began.
+    Event {
+        /// Its name in `events.jsonl`.
+        name: EventName,
+        /// Of one of these nodes.
+        node: Option<Selector>,
+    },
+    /// A line that holds this text, in the log of one of these nodes, written after the step began.
+    Log {
+        /// Whose.
+        node: Selector,
+        /// Any part of a line.
+        text: String,
+    },
+}
+
+/// The name of a kind of event that a step can wait for, one of [`EventName::ALL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventName(pub &'static str);
+
+impl EventName {
+    /// Every kind that says something of a node: of its process, or by itself.
+    pub const ALL: &'static [&'static str] = &[
+        "process_started",
+        "process_ready",
+        "process_exited",
+        "process_paused",
+        "boot",
+        "looking",
+        "suspect",
+        "trust",
+        "candidate",
+        "elected",
+        "epoch_agreed",
+        "sync_start",
+        "active",
+        "following",
+        "synced",
+        "evict",
+        "rejoin",
+        "step_down",
+        "stalled",
+        "stop",
+    ];
 }
 
 /// A state of the cluster.
@@ -153,6 +202,54 @@ pub struct Each {
     pub name: String,
     /// The steps of a round. Never empty.
     pub steps: Vec<Step>,
+}
+
+/// Faults by chance, for a while.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Random {
+    /// No fault begins after this long; it ends when the last one has healed.
+    pub length: Nanos,
+    /// The time between two draws.
+    pub every: DurationSpec,
+    /// So many faults may be in force together, at least 1.
+    pub at_once: u32,
+    /// What must be left.
+    pub keep: Keep,
+    /// What is drawn from. Never empty.
+    pub choose: Vec<Choice>,
+}
+
+/// One of the faults that may be drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// How often it is drawn, relative to the others; at least 1.
+    pub weight: u64,
+    /// A fault that ends by itself, or a `restart`.
+    pub step: Step,
+}
+
+/// What random faults must leave of the cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// `majority`: the processes (and disks, and clocks) of a majority are untouched.
+    #[default]
+    Majority,
+    /// `quorum_connected`: the same, and somebody untouched reaches a quorum both ways.
+    QuorumConnected,
+    /// `none`: nothing.
+    Nothing,
+}
+
+impl Keep {
+    /// As written in a plan.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Majority => "majority",
+            Self::QuorumConnected => "quorum_connected",
+            Self::Nothing => "none",
+        }
+    }
 }
 
 /// In which order `each` takes its nodes.

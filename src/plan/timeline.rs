@@ -1,6 +1,6 @@
 //! A plan as a person reads it before a run: `--dry-run`.
 
-use super::steps::{Action, Healed, Order, Otherwise, Repeat, Rounds, Step};
+use super::steps::{Action, Healed, Keep, Order, Otherwise, Random, Repeat, Rounds, Step};
 use super::{Awaited, OnViolation, Plan, State, WaitFor};
 use crate::fault::{DurationSpec, Rate, Share, Span};
 
@@ -116,6 +116,21 @@ fn push_steps(lines: &mut Vec<String>, steps: &[Step], depth: usize) {
     for step in steps {
         lines.push(format!("{indent}{}", sentence(&step.action)));
         push_steps(lines, step.action.inner(), depth + 1);
+        match &step.action {
+            Action::Parallel(branches) => {
+                for (number, branch) in (1..).zip(branches) {
+                    lines.push(format!("{indent}  branch {number}"));
+                    push_steps(lines, branch, depth + 2);
+                }
+            }
+            Action::Random(random) => {
+                for choice in &random.choose {
+                    let what = sentence(&choice.step.action);
+                    lines.push(format!("{indent}  weight {}: {what}", choice.weight));
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -149,8 +164,24 @@ fn sentence(action: &Action) -> String {
             };
             format!("for each ${} of {}, {order}", each.name, each.of)
         }
+        Action::Parallel(branches) => format!("{} at the same time", branches.len()),
+        Action::Random(random) => random_sentence(random),
         Action::Mark(text) => format!("mark \"{text}\""),
     }
+}
+
+fn random_sentence(random: &Random) -> String {
+    let left = match random.keep {
+        Keep::Majority => "a majority is left alone",
+        Keep::QuorumConnected => "a connected quorum is left",
+        Keep::Nothing => "nothing need be left",
+    };
+    format!(
+        "for {}, every {} one of these, {} at once, {left}",
+        Span(random.length),
+        spoken(&random.every),
+        random.at_once
+    )
 }
 
 fn wait_sentence(wait: &WaitFor) -> String {
@@ -158,10 +189,16 @@ fn wait_sentence(wait: &WaitFor) -> String {
         .node
         .as_ref()
         .map_or_else(String::new, |node| format!("{node} "));
-    let what = match wait.what {
+    let what = match &wait.what {
         Awaited::State(State::Behind) => format!("{node}behind by {}", wait.by),
         Awaited::State(state) => format!("{node}{}", state.word()),
         Awaited::Operations(count) => format!("{count} operations"),
+        Awaited::Event { name, node: None } => format!("the event {}", name.0),
+        Awaited::Event {
+            name,
+            node: Some(node),
+        } => format!("the event {} of {node}", name.0),
+        Awaited::Log { node, text } => format!("\"{text}\" in the log of {node}"),
     };
     let otherwise = match wait.otherwise {
         Otherwise::Fail => "else fail",

@@ -3,7 +3,7 @@
 //! Reading it gives the same plan again, but for the places of its steps.
 
 use super::steps::{
-    Action, Awaited, Each, Healed, Order, Otherwise, Repeat, Rounds, State, Step, WaitFor,
+    Action, Awaited, Each, Healed, Order, Otherwise, Random, Repeat, Rounds, State, Step, WaitFor,
 };
 use super::{OnViolation, Pick, Pin, Plan, Reads, RestartPolicy};
 use crate::fault::{Rate, Share, Span};
@@ -190,6 +190,8 @@ impl Action {
             Self::WaitFor(_) => "wait_for",
             Self::Repeat(_) => "repeat",
             Self::Each(_) => "each",
+            Self::Parallel(_) => "parallel",
+            Self::Random(_) => "random",
             Self::Mark(_) => "mark",
         }
     }
@@ -218,6 +220,8 @@ impl Action {
             Self::WaitFor(wait) => wait.arguments(),
             Self::Repeat(repeat) => repeat.arguments(),
             Self::Each(each) => each.arguments(),
+            Self::Parallel(_) => "{}".to_owned(),
+            Self::Random(random) => random.arguments(),
             Self::Mark(text) => quoted(text),
         }
     }
@@ -233,11 +237,36 @@ impl Action {
     }
 }
 
+impl Random {
+    fn arguments(&self) -> String {
+        let choices = self.choose.iter().map(|choice| {
+            let (verb, arguments) = (choice.step.action.verb(), choice.step.action.arguments());
+            format!("{{weight: {}, do: {{{verb}: {arguments}}}}}", choice.weight)
+        });
+        format!(
+            "{{for: {}, every: {}, at_once: {}, keep: {}, choose: [{}]}}",
+            Span(self.length),
+            self.every,
+            self.at_once,
+            self.keep.word(),
+            choices.collect::<Vec<_>>().join(", ")
+        )
+    }
+}
+
 impl WaitFor {
     fn arguments(&self) -> String {
-        let mut text = match self.what {
+        let mut text = match &self.what {
             Awaited::State(state) => format!("{{state: {}", state.word()),
             Awaited::Operations(count) => format!("{{ops: {count}"),
+            Awaited::Event { name, node: None } => format!("{{event: {{kind: {}}}", name.0),
+            Awaited::Event {
+                name,
+                node: Some(node),
+            } => format!("{{event: {{kind: {}, node: {node}}}", name.0),
+            Awaited::Log { node, text } => {
+                format!("{{log: {{node: {node}, match: {}}}", quoted(text))
+            }
         };
         if let Some(node) = &self.node {
             text.push_str(&format!(", node: {node}"));
@@ -276,6 +305,15 @@ fn step_lines(lines: &mut Vec<String>, steps: &[Step], depth: usize) {
     for step in steps {
         let (verb, arguments) = (step.action.verb(), step.action.arguments());
         let inner = step.action.inner();
+        if let Action::Parallel(branches) = &step.action {
+            lines.push(format!("{indent}- {verb}:"));
+            lines.push(format!("{indent}    branches:"));
+            for branch in branches {
+                lines.push(format!("{indent}      -"));
+                step_lines(lines, branch, depth + 4);
+            }
+            continue;
+        }
         if inner.is_empty() {
             lines.push(format!("{indent}- {verb}: {arguments}"));
             continue;

@@ -18,6 +18,7 @@ mod scene;
 mod setup;
 mod stage;
 mod steps;
+mod together;
 mod tracker;
 mod waits;
 

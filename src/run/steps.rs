@@ -4,9 +4,11 @@
 //! put in force, and recorded with the times at which it was asked and confirmed. Whatever a trial
 //! leaves in force when it breaks off is healed before the next one.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 
 use crate::clock::Nanos;
 use crate::cluster::{self, ClusterError, ClusterView, Effect, Ending, Missed};
@@ -34,12 +36,20 @@ pub(super) struct Conductor<'a> {
     pub(super) stream: Stream,
     pub(super) bindings: Bindings,
     /// Faults by their `as:` names.
-    names: BTreeMap<String, FaultId>,
-    faults: u32,
-    trials: u32,
-    trial: Option<TrialId>,
+    pub(super) names: BTreeMap<String, FaultId>,
+    pub(super) shared: Rc<Shared>,
+}
+
+/// What all branches of a plan count together.
+#[derive(Debug)]
+pub(super) struct Shared {
+    faults: Cell<u32>,
+    trials: Cell<u32>,
+    trial: Cell<Option<TrialId>>,
     /// The origin of the last fault: what `served` counts from.
-    pub(super) last_fault: Nanos,
+    pub(super) last_fault: Cell<Nanos>,
+    /// How many branches were begun, for the names of their streams.
+    branches: Cell<u32>,
 }
 
 type Done<'a> = Pin<Box<dyn Future<Output = Result<(), Break>> + 'a>>;
@@ -51,11 +61,34 @@ impl<'a> Conductor<'a> {
             stream: stage.seed.stream("schedule"),
             bindings: Bindings::default(),
             names: BTreeMap::new(),
-            faults: 0,
-            trials: 0,
-            trial: None,
-            last_fault: Nanos::ZERO,
+            shared: Rc::new(Shared {
+                faults: Cell::new(0),
+                trials: Cell::new(0),
+                trial: Cell::new(None),
+                last_fault: Cell::new(Nanos::ZERO),
+                branches: Cell::new(0),
+            }),
         }
+    }
+
+    /// A conductor for steps that go on beside this one's. Its stream is its own, so that what it
+    /// draws does not depend on how the two are interleaved.
+    pub(super) fn branch(&self) -> Self {
+        let number = self.shared.branches.get() + 1;
+        self.shared.branches.set(number);
+        Self {
+            stage: self.stage,
+            stream: self.stage.seed.stream(&format!("schedule/{number}")),
+            bindings: self.bindings.clone(),
+            names: self.names.clone(),
+            shared: Rc::clone(&self.shared),
+        }
+    }
+
+    /// What a branch named is known here too.
+    pub(super) fn join(&mut self, branch: Self) {
+        self.bindings.extend(branch.bindings);
+        self.names.extend(branch.names);
     }
 
     /// Executes steps in order until one breaks off.
@@ -68,7 +101,7 @@ impl<'a> Conductor<'a> {
         })
     }
 
-    async fn step(&mut self, step: &Step) -> Result<(), Break> {
+    pub(super) async fn step(&mut self, step: &Step) -> Result<(), Break> {
         match &step.action {
             Action::Fault { fault, for_, name } => {
                 self.fault(fault, for_.as_ref(), name.as_deref()).await
@@ -104,6 +137,8 @@ impl<'a> Conductor<'a> {
             Action::WaitFor(wait) => self.wait_for(wait, &step.path).await,
             Action::Repeat(repeat) => self.repeat(repeat).await,
             Action::Each(each) => self.each(each).await,
+            Action::Parallel(branches) => self.parallel(branches).await,
+            Action::Random(random) => self.random(random).await,
             Action::Mark(text) => {
                 self.stage.record(EventKind::Mark { text: text.clone() });
                 Ok(())
@@ -140,10 +175,19 @@ impl<'a> Conductor<'a> {
 
     async fn restart(&mut self, node: &Selector, grace: Nanos) -> Result<(), Break> {
         let nodes = self.resolve(node).await?;
+        self.inject("restart", &self.restarted(&nodes, grace)).await;
+        for node in nodes {
+            self.start(node).await;
+        }
+        Ok(())
+    }
+
+    /// The fault by which these nodes go down to be started again.
+    pub(super) fn restarted(&self, nodes: &[NodeId], grace: Nanos) -> Chosen {
         let leader = self.stage.view().leader();
         let names: Vec<String> = nodes.iter().map(NodeId::to_string).collect();
         let how = Ending::Terminate { grace };
-        let chosen = Chosen {
+        Chosen {
             effects: nodes
                 .iter()
                 .map(|node| Effect::Down { node: *node, how })
@@ -151,19 +195,14 @@ impl<'a> Conductor<'a> {
             damage: Vec::new(),
             label: format!("restart {}", names.join(",")),
             on_leader: leader.is_some_and(|leader| nodes.contains(&leader)),
-            nodes: nodes.clone(),
-        };
-        self.inject("restart", &chosen).await;
-        for node in nodes {
-            self.start(node).await;
+            nodes: nodes.to_vec(),
         }
-        Ok(())
     }
 
     /// Puts effects in force and records what became of that.
-    async fn inject(&mut self, verb: &str, chosen: &Chosen) -> FaultId {
-        self.faults += 1;
-        let id = FaultId(self.faults);
+    pub(super) async fn inject(&self, verb: &str, chosen: &Chosen) -> FaultId {
+        let id = FaultId(self.shared.faults.get() + 1);
+        self.shared.faults.set(id.0);
         let stage = self.stage;
         let landing = match stage.cluster().await {
             Some(mut cluster) => {
@@ -182,7 +221,7 @@ impl<'a> Conductor<'a> {
             .any(|effect| !matches!(effect, Effect::Link { .. }));
         let asked = FaultAsked {
             fault: id,
-            trial: self.trial,
+            trial: self.shared.trial.get(),
             verb: verb.to_owned(),
             label: chosen.label.clone(),
             nodes: chosen.nodes.clone(),
@@ -190,18 +229,20 @@ impl<'a> Conductor<'a> {
             effects: chosen.effects.iter().map(tag).collect(),
         };
         let line_tag = self
+            .shared
             .trial
+            .get()
             .map_or_else(|| id.to_string(), |trial| trial.to_string());
         match landing {
             Ok(landing) => {
                 stage.tracker.borrow_mut().strike(&chosen.effects);
                 stage.record_at(landing.asked_at, EventKind::FaultAsked(asked));
                 stage.record_at(landing.landed_at, EventKind::FaultLanded { fault: id });
-                self.last_fault = if is_process_fault {
+                self.shared.last_fault.set(if is_process_fault {
                     landing.asked_at
                 } else {
                     landing.landed_at
-                };
+                });
                 let lag = landing.landed_at.since(landing.asked_at);
                 stage.tell_fault(landing.asked_at, &line_tag, &chosen.label, Some(lag));
                 if chosen.effects.is_empty() {
@@ -215,7 +256,7 @@ impl<'a> Conductor<'a> {
                     fault: id,
                     reason: reason.clone(),
                 });
-                self.last_fault = missed.asked_at;
+                self.shared.last_fault.set(missed.asked_at);
                 stage.tell_fault(missed.asked_at, &line_tag, &chosen.label, None);
                 stage.tell_more(&reason);
             }
@@ -223,7 +264,7 @@ impl<'a> Conductor<'a> {
         id
     }
 
-    async fn start(&self, node: NodeId) {
+    pub(super) async fn start(&self, node: NodeId) {
         if let Some(mut cluster) = self.stage.cluster().await {
             let healed = cluster.start_node(node).await;
             drop(cluster);
@@ -239,7 +280,7 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    async fn end(&self, fault: FaultId) {
+    pub(super) async fn end(&self, fault: FaultId) {
         if let Some(mut cluster) = self.stage.cluster().await {
             let healed = cluster.end(fault).await;
             drop(cluster);
@@ -290,9 +331,9 @@ impl<'a> Conductor<'a> {
     /// One round as a trial: when it breaks off, it is healed and the next one is tried, unless
     /// the cluster does not come back at all.
     async fn trial(&mut self, name: &str, steps: &[Step]) -> Result<(), Break> {
-        self.trials += 1;
-        let trial = TrialId(self.trials);
-        self.trial = Some(trial);
+        let trial = TrialId(self.shared.trials.get() + 1);
+        self.shared.trials.set(trial.0);
+        self.shared.trial.set(Some(trial));
         let began = self.stage.clock.now();
         self.stage.record_at(
             began,
@@ -313,7 +354,7 @@ impl<'a> Conductor<'a> {
             reason: reason.clone(),
         });
         self.stage.tell_trial(trial, began);
-        self.trial = None;
+        self.shared.trial.set(None);
         if done.is_ok() {
             return Ok(());
         }
