@@ -256,7 +256,7 @@ async fn connect(board: &Rc<Board>, state: &PathState, dialer: TcpStream) {
     let dialled = tokio::select! {
         biased;
         strike = party.struck() => return suffer(strike, &party, dialer).await,
-        dialled = TcpStream::connect(state.path.upstream) => dialled,
+        dialled = dial(state.path.upstream) => dialled,
     };
     match dialled {
         Ok(target) => {
@@ -270,6 +270,20 @@ async fn connect(board: &Rc<Board>, state: &PathState, dialer: TcpStream) {
             reset(dialer);
         }
     }
+}
+
+/// Dials an upstream. If that is given up half-way the upstream sees a reset: it may have accepted
+/// already.
+async fn dial(upstream: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if upstream.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_zero_linger()?;
+    let target = socket.connect(upstream).await?;
+    rustix::net::sockopt::set_socket_linger(&target, None)?;
+    Ok(target)
 }
 
 /// A socket for the family of `address` whose address may be bound while old connections linger.
