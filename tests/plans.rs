@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chaos::fault::FaultSpec;
+use chaos::fault::{FaultSpec, MANUALS, reference};
 use chaos::plan::{Plan, VERBS};
 
 fn bundled() -> Vec<PathBuf> {
@@ -87,4 +87,57 @@ fn the_reference_names_every_verb_and_its_examples_are_valid() {
         examples += 1;
     }
     assert!(examples > 0, "the reference shows a plan");
+}
+
+/// The chapter of the reference that is made from the registry: run with `CHAOS_UPDATE_DOCS=1` to
+/// make it anew.
+#[test]
+fn the_chapter_on_faults_is_the_one_of_the_registry() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/plan-reference.md");
+    let text = std::fs::read_to_string(&path).expect("the reference can be read");
+    let [begin, end] =
+        ["begin", "end"].map(|word| format!("<!-- {word}: made from the registry -->\n"));
+    let (before, rest) = text.split_once(&begin).expect("the chapter begins");
+    let (found, after) = rest.split_once(&end).expect("the chapter ends");
+    let made = format!("\n{}\n", reference());
+    if std::env::var_os("CHAOS_UPDATE_DOCS").is_some() {
+        let text = format!("{before}{begin}{made}{end}{after}");
+        std::fs::write(&path, text).expect("the reference can be written");
+        return;
+    }
+    assert_eq!(
+        found, made,
+        "run `CHAOS_UPDATE_DOCS=1 cargo test --test plans` and look at it"
+    );
+}
+
+#[test]
+fn every_fault_has_a_manual_whose_example_is_valid() {
+    let verbs: Vec<&str> = MANUALS.iter().map(|manual| manual.verb).collect();
+    assert_eq!(verbs, FaultSpec::NAMES);
+    for manual in MANUALS {
+        let text = format!(
+            "version: 1\nname: example\ncluster: {{nodes: 5}}\nsteps:\n  - {}\nexpect: [linearizable]\n",
+            manual.example
+        );
+        let (plan, warnings) = parse("example", &text);
+        assert_eq!(warnings, "");
+        assert_eq!(plan.steps[0].action.verb(), manual.verb);
+    }
+}
+
+#[test]
+fn every_nemesis_of_jepsen_is_expressed_by_steps_that_parse() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/jepsen.md");
+    let text = std::fs::read_to_string(path).expect("the table can be read");
+    let blocks: Vec<&str> = text.split("```yaml\n").skip(1).collect();
+    assert!(blocks.len() >= 5, "found only {}", blocks.len());
+    for block in blocks {
+        let steps = block.split("```").next().unwrap_or_default();
+        let plan = format!(
+            "version: 1\nname: jepsen\ncluster: {{nodes: 5}}\nsteps:\n{steps}expect: [linearizable]\n"
+        );
+        let (_, warnings) = parse("docs/jepsen.md", &plan);
+        assert_eq!(warnings, "", "{steps}");
+    }
 }

@@ -227,6 +227,21 @@ impl Cluster {
         self.healed(faults, &BTreeMap::from([(node, true)])).await
     }
 
+    /// Starts a node that has died by itself, unless a fault holds it down: then the end of that
+    /// fault starts it. What hampers it goes on.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub async fn revive(&mut self, node: NodeId) -> Result<(), ClusterError> {
+        if self.roster.state(node) != ProcessState::Down
+            || self.ledger.wanted(node) == ProcessState::Down
+        {
+            return Ok(());
+        }
+        self.reconcile(node).await?;
+        self.hamper(node).await
+    }
+
     /// Lets a paused node run again. Returns the faults of which nothing is left.
     ///
     /// # Errors

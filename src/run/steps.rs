@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::clock::Nanos;
-use crate::cluster::{self, ClusterError, ClusterView, Effect, Ending, Missed};
+use crate::cluster::{self, ClusterError, ClusterView, Damage, Effect, Ending, Missed};
 use crate::fault::{Bindings, Chosen, DurationSpec, FaultSpec, Selector, Unresolved};
 use crate::history::{EventKind, FaultAsked, Tag, TrialOutcome};
 use crate::id::{FaultId, NodeId, TrialId};
@@ -226,7 +226,12 @@ impl<'a> Conductor<'a> {
             label: chosen.label.clone(),
             nodes: chosen.nodes.clone(),
             on_leader: chosen.on_leader,
-            effects: chosen.effects.iter().map(tag).collect(),
+            effects: chosen
+                .effects
+                .iter()
+                .map(tag)
+                .chain(chosen.damage.iter().map(damage_tag))
+                .collect(),
         };
         let line_tag = self
             .shared
@@ -450,6 +455,24 @@ fn tag(effect: &Effect) -> Tag {
                 total,
             }
         }
+    }
+}
+
+/// Damage as the stream records it.
+fn damage_tag(damage: &Damage) -> Tag {
+    let link = |link: &crate::link::LinkId, rule: &str| Tag::Link {
+        from: link.from.to_string(),
+        to: link.to.to_string(),
+        rule: rule.to_owned(),
+        total: false,
+    };
+    match damage {
+        Damage::File { node, .. } => Tag::Hampered {
+            node: *node,
+            how: "file".to_owned(),
+        },
+        Damage::Reset { link: of } => link(of, "reset"),
+        Damage::HalfOpen { link: of } => link(of, "half_open"),
     }
 }
 
