@@ -10,6 +10,7 @@ mod list;
 mod picture;
 mod plans;
 mod progress;
+mod proxy;
 mod report;
 mod run;
 mod validate;
@@ -45,6 +46,8 @@ enum Command {
     Validate(validate::ValidateArguments),
     /// Measure write throughput of the bundled ensemble, beside others if asked
     Bench(bench::BenchArguments),
+    /// Put the fault proxy alone between clients and any TCP server
+    Proxy(proxy::ProxyArguments),
     /// Show what there is: runs, faults, systems, workloads, models, metrics
     List(list::ListArguments),
 }
@@ -95,6 +98,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Report(arguments) => report::report(&arguments, color),
         Command::Validate(arguments) => validate::validate(&arguments, color),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Proxy(arguments) => proxy::proxy(&arguments),
         Command::List(arguments) => list::list(&arguments),
     };
     let exit = done.unwrap_or_else(|failure| {

@@ -1,7 +1,8 @@
 //! The gate of one path: the address that a dialer dials, and what it meets there.
 //!
 //! A gate mirrors its upstream, so that nobody is accepted who would really have been refused:
-//! *closed* (dials are refused) while the upstream does not listen, *open* while it does, and
+//! *closed* (dials are refused) while the upstream does not listen, *open* while it does (or where
+//! that cannot be seen, on another host), and
 //! *silent* while the link is cut in either direction: dials hang, as their SYNs would be lost,
 //! whatever the upstream does.
 //!
@@ -114,15 +115,15 @@ impl PathState {
 }
 
 impl Gate {
-    /// A closed gate on a port of 127.0.0.1 that the kernel chooses.
+    /// A closed gate at `address`; for port 0 the kernel chooses one.
     pub(super) fn new(
         board: &Rc<Board>,
         probe: &Rc<RefCell<ListenProbe>>,
         state: &Rc<PathState>,
+        address: SocketAddr,
     ) -> io::Result<(Self, SocketAddr)> {
-        let reservation = TcpSocket::new_v4()?;
-        reservation.set_reuseaddr(true)?;
-        reservation.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let reservation = socket_for(address)?;
+        reservation.bind(address)?;
         let address = reservation.local_addr()?;
         let gate = Self {
             board: Rc::clone(board),
@@ -143,10 +144,12 @@ impl Gate {
         loop {
             let probing = self.state.running.get() && !self.state.listening.get();
             if probing {
-                let port = self.state.path.upstream.port();
-                self.state
-                    .listening
-                    .set(self.probe.borrow_mut().is_listened_on(port));
+                let upstream = self.state.path.upstream;
+                // Nobody can see whether somebody listens elsewhere: there a refusal is only
+                // known when it comes.
+                let listening = !upstream.ip().is_loopback()
+                    || self.probe.borrow_mut().is_listened_on(upstream.port());
+                self.state.listening.set(listening);
             }
             self.follow().await;
             self.party.settle();
@@ -195,8 +198,7 @@ impl Gate {
     }
 
     fn listen(&self, backlog: i32) -> io::Result<TcpListener> {
-        let socket = TcpSocket::new_v4()?;
-        socket.set_reuseaddr(true)?;
+        let socket = socket_for(self.address)?;
         socket.bind(self.address)?;
         socket.listen(u32::try_from(backlog).unwrap_or(0))
     }
@@ -254,7 +256,7 @@ async fn connect(board: &Rc<Board>, state: &PathState, dialer: TcpStream) {
     let dialled = tokio::select! {
         biased;
         strike = party.struck() => return suffer(strike, &party, dialer).await,
-        dialled = TcpStream::connect(state.path.upstream) => dialled,
+        dialled = dial(state.path.upstream) => dialled,
     };
     match dialled {
         Ok(target) => {
@@ -268,6 +270,31 @@ async fn connect(board: &Rc<Board>, state: &PathState, dialer: TcpStream) {
             reset(dialer);
         }
     }
+}
+
+/// Dials an upstream. If that is given up half-way the upstream sees a reset: it may have accepted
+/// already.
+async fn dial(upstream: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if upstream.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_zero_linger()?;
+    let target = socket.connect(upstream).await?;
+    rustix::net::sockopt::set_socket_linger(&target, None)?;
+    Ok(target)
+}
+
+/// A socket for the family of `address` whose address may be bound while old connections linger.
+fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    Ok(socket)
 }
 
 /// The next dial of an open gate.

@@ -117,7 +117,7 @@ pub struct Links {
 
 #[derive(Debug)]
 enum Command {
-    Open(Path, oneshot::Sender<io::Result<SocketAddr>>),
+    Open(Path, SocketAddr, oneshot::Sender<io::Result<SocketAddr>>),
     Close(SocketAddr),
     SetRules(
         BTreeMap<LinkId, Vec<Rule>>,
@@ -157,14 +157,24 @@ impl Links {
         })
     }
 
-    /// Opens a path and returns the address that its dialer must dial. The target counts as not
-    /// running until [`Links::set_running`] says otherwise, so dials are refused at first.
+    /// Opens a path on a port of 127.0.0.1 that the kernel chooses, and returns the address that
+    /// its dialer must dial. The target counts as not running until [`Links::set_running`] says
+    /// otherwise, so dials are refused at first.
     ///
     /// # Errors
     /// If no port can be had.
     pub async fn open(&self, path: Path) -> io::Result<SocketAddr> {
+        self.open_at(path, SocketAddr::from(([127, 0, 0, 1], 0)))
+            .await
+    }
+
+    /// As [`Links::open`], at this address; for port 0 the kernel chooses one.
+    ///
+    /// # Errors
+    /// If the address cannot be had.
+    pub async fn open_at(&self, path: Path, address: SocketAddr) -> io::Result<SocketAddr> {
         let (sender, answer) = oneshot::channel();
-        self.send(Command::Open(path, sender));
+        self.send(Command::Open(path, address, sender));
         answer
             .await
             .map_err(|_| io::Error::other(RuleError::Closed))?
@@ -283,8 +293,8 @@ impl Hub {
     /// Answers go to senders whose receiver may have lost interest: that is no error.
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Open(path, answer) => {
-                let _ = answer.send(self.open(path));
+            Command::Open(path, address, answer) => {
+                let _ = answer.send(self.open(path, address));
             }
             Command::Close(address) => {
                 if let Some((_, gate)) = self.paths.remove(&address) {
@@ -313,10 +323,10 @@ impl Hub {
         }
     }
 
-    fn open(&mut self, path: Path) -> io::Result<SocketAddr> {
+    fn open(&mut self, path: Path, address: SocketAddr) -> io::Result<SocketAddr> {
         let state = Rc::new(PathState::new(path));
         state.set_running(self.running.get(&path.target).copied().unwrap_or(false));
-        let (gate, address) = Gate::new(&self.board, &self.probe, &state)?;
+        let (gate, address) = Gate::new(&self.board, &self.probe, &state, address)?;
         let task = tokio::task::spawn_local(gate.serve());
         self.paths.insert(address, (state, task.abort_handle()));
         Ok(address)

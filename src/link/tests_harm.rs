@@ -355,3 +355,17 @@ fn a_connection_is_struck_even_before_its_upstream_has_answered() {
         assert_eq!(links.counters().await.unwrap().len(), 0);
     });
 }
+
+#[test]
+fn an_upstream_that_has_accepted_a_dial_that_is_struck_sees_a_reset() {
+    run(async {
+        let stage = Stage::new(Framing::Opaque).await;
+        // The kernel lets the dial in at once; the proxy hears of it a little later. Struck in
+        // between or behind, the upstream sees the same.
+        for _ in 0..200 {
+            let (_dialer, mut target) = stage.connect().await;
+            assert_eq!(stage.links.half_open(&[FORTH]).await, Ok(1));
+            assert!(is_reset(&mut target).await);
+        }
+    });
+}
