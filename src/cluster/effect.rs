@@ -36,6 +36,13 @@ pub enum Effect {
         /// How many.
         soft: u64,
     },
+    /// The clocks of the node are wrong.
+    Clock {
+        /// Whose.
+        node: NodeId,
+        /// How far.
+        skew: super::clock_file::Skew,
+    },
     /// Data on one link does not simply pass.
     Link {
         /// Which.
@@ -149,7 +156,9 @@ impl Effect {
         match self {
             Self::Down { node: down, .. } => *down == node,
             Self::Paused(paused) => *paused == node,
-            Self::Stutter { node: kept, .. } | Self::FdLimit { node: kept, .. } => *kept == node,
+            Self::Stutter { node: kept, .. }
+            | Self::FdLimit { node: kept, .. }
+            | Self::Clock { node: kept, .. } => *kept == node,
             Self::Link { link, .. } => link.touches(node),
         }
     }
@@ -163,6 +172,7 @@ impl fmt::Display for Effect {
             Self::Stutter { node, share, .. } => {
                 write!(f, "{node} runs {:.0} % of the time", share * 100.0)
             }
+            Self::Clock { node, .. } => write!(f, "{node} has a wrong clock"),
             Self::FdLimit { node, soft } => write!(f, "{node} may open {soft} descriptors"),
             Self::Link {
                 link,

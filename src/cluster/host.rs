@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::answer::{ClusterError, Healed, Landing, Missed};
+use super::clock_file::{CLOCK_FILE, CLOCK_VARIABLE, ClockFile};
 use super::effect::{Damage, Effect, Ending};
 use super::journal::{Entry, FaultState, Journal};
 use super::keep::Keep;
@@ -40,6 +41,7 @@ pub struct Cluster {
     roster: Arc<Roster>,
     ledger: Ledger,
     keep: Keep,
+    clocks: BTreeMap<NodeId, ClockFile>,
     journal: Journal,
     listener: JoinHandle<()>,
     reaper: Reaper,
@@ -59,6 +61,13 @@ impl Cluster {
                 return Err(ClusterError::TwoNodes(id));
             }
         }
+        let mut clocks = BTreeMap::new();
+        for spec in specs.values() {
+            if spec.env.iter().any(|(name, _)| name == CLOCK_VARIABLE) {
+                let file = ClockFile::create(&spec.dir.join(CLOCK_FILE));
+                clocks.insert(spec.id, file.map_err(ClusterError::Journal)?);
+            }
+        }
         let journal = Journal::create(&setup.journal).map_err(ClusterError::Journal)?;
         let roster = Roster::new(setup.clock, setup.events, Arc::clone(&setup.links));
         let roster = Arc::new(roster);
@@ -71,6 +80,7 @@ impl Cluster {
             roster,
             ledger: Ledger::default(),
             keep: Keep::default(),
+            clocks,
             journal,
             listener,
             reaper: setup.reaper,

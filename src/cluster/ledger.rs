@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::clock_file::Skew;
 use super::effect::{Effect, Ending};
 use super::view::ProcessState;
 use crate::id::{FaultId, NodeId};
@@ -66,7 +67,8 @@ impl Ledger {
                 Effect::Down { .. }
                 | Effect::Paused(_)
                 | Effect::Stutter { .. }
-                | Effect::FdLimit { .. } => true,
+                | Effect::FdLimit { .. }
+                | Effect::Clock { .. } => true,
             });
         })
     }
@@ -115,6 +117,16 @@ impl Ledger {
             _ => None,
         });
         asked.min_by(|one, other| one.0.total_cmp(&other.0))
+    }
+
+    /// How far the clocks of `node` are off, all faults together.
+    #[must_use]
+    pub fn skew(&self, node: NodeId) -> Skew {
+        let asked = self.effects().filter_map(|effect| match effect {
+            Effect::Clock { node: of, skew } if *of == node => Some(*skew),
+            _ => None,
+        });
+        asked.fold(Skew::default(), Skew::and)
     }
 
     /// How many descriptors `node` may open, if that is limited: the lowest limit wins.
@@ -181,7 +193,7 @@ impl Ledger {
 pub const fn victim(effect: &Effect) -> Option<NodeId> {
     match effect {
         Effect::Down { node, .. } | Effect::Paused(node) => Some(*node),
-        Effect::Stutter { .. } | Effect::FdLimit { .. } | Effect::Link { .. } => None,
+        _ => None,
     }
 }
 
@@ -189,7 +201,9 @@ pub const fn victim(effect: &Effect) -> Option<NodeId> {
 #[must_use]
 pub const fn hampered(effect: &Effect) -> Option<NodeId> {
     match effect {
-        Effect::Stutter { node, .. } | Effect::FdLimit { node, .. } => Some(*node),
+        Effect::Stutter { node, .. }
+        | Effect::FdLimit { node, .. }
+        | Effect::Clock { node, .. } => Some(*node),
         Effect::Down { .. } | Effect::Paused(_) | Effect::Link { .. } => None,
     }
 }

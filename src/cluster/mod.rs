@@ -1,6 +1,7 @@
 //! The cluster under test: effects in force, processes, ports, and the reaper that spawns.
 
 mod answer;
+mod clock_file;
 mod damage;
 mod effect;
 mod host;
@@ -15,6 +16,7 @@ mod spec;
 mod view;
 
 pub use answer::{ClusterError, Healed, Landing, Missed};
+pub use clock_file::{CLOCK_FILE, CLOCK_VARIABLE, Skew};
 pub use effect::{Damage, Effect, Ending, Harm};
 pub use host::Cluster;
 pub use journal::{Entry, FaultState, Journal};

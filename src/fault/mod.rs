@@ -8,6 +8,7 @@
 //! Faults are pure: the same view, stream and bindings give the same choice.
 
 mod choose;
+mod clock;
 mod corrupt;
 mod cut;
 mod delay;
@@ -41,6 +42,7 @@ use crate::id::NodeId;
 use crate::registry::registry;
 use crate::seed::Stream;
 
+pub use clock::{Bump, Clock, Strobe};
 pub use corrupt::Corrupt;
 pub use cut::Cut;
 pub use delay::Delay;
@@ -170,6 +172,7 @@ registry! {
     "pause" => pause::Pause: "SIGSTOP; ended by `resume` or after `for:`",
     "stutter" => stutter::Stutter: "SIGSTOP and SIGCONT in turn, so that the node runs a share of the time",
     "fd_limit" => fd_limit::FdLimit: "lower the soft limit of the node's file descriptors",
+    "clock" => clock::Clock: "make the clocks of the node jump, strobe or run fast or slow",
     "file" => file::File: "flip bits of a node's files, cut their end off, or wipe them",
     "isolate" => isolate::Isolate: "cut the node from all peers, with `clients: true` also from clients",
     "split" => split::Split: "divide the cluster into groups that cannot reach each other",

@@ -135,6 +135,37 @@ pub const MANUALS: &[Manual] = &[
         example: "fd_limit: {node: any follower, soft: 24, for: 5s}",
     },
     Manual {
+        verb: "clock",
+        parameters: &[
+            NODE,
+            [
+                "bump",
+                "signed duration, or a range: -5m..5m",
+                "one or more",
+                "the wall clock jumps",
+            ],
+            [
+                "strobe",
+                "{by, period}: durations",
+                "one or more",
+                "the wall clock is ahead in every second period",
+            ],
+            [
+                "rate",
+                "0.1 to 10",
+                "one or more",
+                "both clocks run this fast",
+            ],
+        ],
+        does: "The node itself goes by other clocks than the kernel's: the wall clock (what clients \
+               see as times) and, with `rate`, the monotonic one (timeouts, heartbeats), which \
+               never goes back. The host's clock and the traces stay true.",
+        needs: "the bundled node",
+        landed: "The node has answered that it goes by the new clock.",
+        ends: "The wall clock is right again; the monotonic one goes on at the right rate.",
+        example: "clock: {node: leader, bump: -30s, rate: 1.05, for: 10s}",
+    },
+    Manual {
         verb: "file",
         parameters: &[
             NODE,

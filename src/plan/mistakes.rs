@@ -59,6 +59,8 @@ shows! {
         with_steps("  - wait_for: {state: leader, ops: 5, timeout: 1s}\n  - wait_for: {event: {kind: activ}, timeout: 1s}\n  - wait_for: {event: {kind: active, node: n9}, timeout: 1s}\n  - wait_for: {log: {node: n1, match: ''}, timeout: 1s}\n  - wait_for: {log: {node: n1, match: x}, node: n2, timeout: 1s}\n");
     a_file_fault_names_one_change_inside_the_folder:
         with_steps("  - file: {node: n1, path: /etc/passwd, wipe: true}\n  - file: {node: n1, path: data/../../n2, wipe: true}\n  - file: {node: n1, path: data}\n  - file: {node: n1, path: data, wipe: true, truncate: -3}\n  - file: {node: n1, path: data, bitflip: 2}\n");
+    a_wrong_clock_says_how_it_is_wrong:
+        with_steps("  - clock: {node: n1, for: 1s}\n  - clock: {node: n1, bump: 5, for: 1s}\n  - clock: {node: n1, bump: 5s..-5s, for: 1s}\n  - clock: {node: n1, rate: 50, for: 1s}\n  - clock: {node: n1, strobe: {by: 1s, period: 0s}, for: 1s}\n");
     a_stutter_runs_part_of_the_time:
         with_steps("  - stutter: {node: n1, share: 100%, for: 1s}\n  - stutter: {node: n1, share: 20%, period: 1ms, for: 1s}\n");
     a_name_used_before_it_is_bound_shows_the_binding:

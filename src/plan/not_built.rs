@@ -2,15 +2,7 @@
 //! such, so that nobody looks for a spelling mistake.
 
 /// Verbs.
-pub(super) const VERBS: &[&str] = &[
-    "clock",
-    "disk",
-    "squeeze",
-    "member",
-    "call",
-    "failpoint",
-    "exec",
-];
+pub(super) const VERBS: &[&str] = &["disk", "squeeze", "member", "call", "failpoint", "exec"];
 
 /// Systems.
 pub(super) const SYSTEMS: &[&str] = &["zookeeper", "etcd", "redis", "command"];

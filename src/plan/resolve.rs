@@ -7,6 +7,7 @@ use super::read_steps::StepReader;
 use super::scope::Scope;
 use super::steps::{Action, Repeat, Rounds, Step};
 use super::{ClusterSpec, OnViolation, Plan, ProbeSpec, WorkloadSpec};
+use crate::fault::FaultSpec;
 
 /// The keys of a plan, in the order in which they are best written.
 const KEYS: &[&str] = &[
@@ -59,10 +60,37 @@ impl Plan {
         named || set_rounds(&mut self.steps, trials.max(1), false)
     }
 
+    /// Every fault that its steps may inject, in their order.
+    #[must_use]
+    pub fn faults(&self) -> Vec<&FaultSpec> {
+        let mut found = Vec::new();
+        collect_faults(&self.steps, &mut found);
+        found
+    }
+
     /// How many trials it asks for; a `repeat` with `for:` counts as none, for nobody knows.
     #[must_use]
     pub fn trials(&self) -> u32 {
         count_trials(&self.steps)
+    }
+}
+
+fn collect_faults<'a>(steps: &'a [Step], found: &mut Vec<&'a FaultSpec>) {
+    for step in steps {
+        match &step.action {
+            Action::Fault { fault, .. } => found.push(fault),
+            Action::Parallel(branches) => {
+                for branch in branches {
+                    collect_faults(branch, found);
+                }
+            }
+            Action::Random(random) => {
+                for choice in &random.choose {
+                    collect_faults(std::slice::from_ref(&choice.step), found);
+                }
+            }
+            other => collect_faults(other.inner(), found),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path as FilePath, PathBuf};
 
 use super::setup::SetupError;
-use crate::cluster::{NodeSpec, Ports};
+use crate::cluster::{CLOCK_FILE, CLOCK_VARIABLE, NodeSpec, Ports};
 use crate::id::NodeId;
 use crate::link::{Endpoint, Framing, Links, Path};
 use crate::plan::Plan;
@@ -108,8 +108,17 @@ fn absolute(path: &FilePath) -> Result<PathBuf, SetupError> {
 }
 
 /// How to start this node.
-pub(super) fn spec(system: &dyn System, node: NodeId, layout: &Layout) -> NodeSpec {
-    let launch = system.launch(node, layout);
+pub(super) fn spec(
+    system: &dyn System,
+    node: NodeId,
+    layout: &Layout,
+    wrong_clocks: bool,
+) -> NodeSpec {
+    let mut launch = system.launch(node, layout);
+    if wrong_clocks {
+        let file = layout.dir.join(CLOCK_FILE).display().to_string();
+        launch.env.push((CLOCK_VARIABLE.to_owned(), file));
+    }
     NodeSpec {
         id: node,
         program: launch.program,

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use crate::clock::{Nanos, RunClock};
 use crate::cluster::{Cluster, ClusterError, NoFreePort, Reaper, Setup};
+use crate::fault::FaultSpec;
 use crate::history::{Event, EventKind, Header, Recorder, Recording, Value};
 use crate::id::NodeId;
 use crate::link::Links;
@@ -272,10 +273,14 @@ async fn gather(
     system: &dyn System,
     journal: PathBuf,
 ) -> Result<(Cluster, mpsc::UnboundedReceiver<Event>), SetupError> {
+    let faults = request.plan.faults();
+    let wrong_clocks = faults
+        .iter()
+        .any(|fault| matches!(fault, FaultSpec::Clock(_)));
     let nodes = layouts
         .nodes
         .iter()
-        .map(|(node, layout)| spec(system, *node, layout))
+        .map(|(node, layout)| spec(system, *node, layout, wrong_clocks))
         .collect();
     let reaper =
         Reaper::start(&request.executable)

@@ -434,6 +434,10 @@ fn tag(effect: &Effect) -> Tag {
             node: *node,
             how: "stutter".to_owned(),
         },
+        Effect::Clock { node, .. } => Tag::Hampered {
+            node: *node,
+            how: "clock".to_owned(),
+        },
         Effect::FdLimit { node, .. } => Tag::Hampered {
             node: *node,
             how: "fd_limit".to_owned(),

@@ -60,7 +60,7 @@ impl Tracker {
                     self.role(*node, Role::Unknown, None, None);
                 }
                 Effect::Paused(node) => self.process(*node, ProcessState::Paused),
-                Effect::Stutter { .. } | Effect::FdLimit { .. } | Effect::Link { .. } => {}
+                _ => {}
             }
         }
     }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use crate::bug::Bugs;
+use crate::clock;
 use crate::protocol::io::Timing;
 use crate::protocol::zxid::{Nanos, Sid};
 use crate::server::{self, Config, ServerError};
@@ -102,6 +103,11 @@ fn tell(error: &Failure) {
 
 #[derive(Debug, thiserror::Error)]
 enum Failure {
+    #[error("cannot follow the clock file {}: {source}", path.display())]
+    Clock {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("cannot start the runtime: {0}")]
     Runtime(std::io::Error),
     #[error("--peers names node {0} twice")]
@@ -120,6 +126,9 @@ enum Failure {
 
 fn try_run(args: NodeArgs) -> Result<(), Failure> {
     let config = config(args)?;
+    if let Some(path) = std::env::var_os(clock::CLOCK_VARIABLE).map(PathBuf::from) {
+        clock::follow(&path).map_err(|source| Failure::Clock { path, source })?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -94,7 +94,7 @@ impl Server {
             }
         }
         self.trace
-            .stop(clock::monotonic_ns())
+            .stop(clock::true_ns())
             .map_err(|source| self.trace_error(source))
     }
 

@@ -1,7 +1,5 @@
 //! Everything that the loop waits for, in one place.
 
-use std::time::Duration;
-
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::time::sleep;
@@ -53,7 +51,7 @@ impl Inbox {
     /// Waits for the next event, but no longer than until `deadline` in monotonic nanoseconds. Clients
     /// wait while `clients` is false.
     pub(super) async fn wait(&mut self, deadline: u64, clients: bool) -> Wake {
-        let left = Duration::from_nanos(deadline.saturating_sub(clock::monotonic_ns()));
+        let left = clock::until(deadline);
         // The senders of all four live as long as the loop, so none of them ends.
         tokio::select! {
             biased;

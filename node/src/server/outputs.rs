@@ -103,7 +103,7 @@ impl Server {
                 self.sessions.not_serving();
             }
             Output::Trace(event) => {
-                let written = self.trace.event(clock::monotonic_ns(), &event);
+                let written = self.trace.event(clock::true_ns(), &event);
                 written.map_err(|source| self.trace_error(source))?;
             }
             Output::WakeAt(at) => self.wake_at = at.0,

@@ -5,6 +5,7 @@ use std::io;
 
 use super::Cluster;
 use crate::cluster::answer::ClusterError;
+use crate::cluster::clock_file::Skew;
 use crate::cluster::damage;
 use crate::cluster::effect::Damage;
 use crate::cluster::keep::Wanted;
@@ -20,6 +21,12 @@ impl Cluster {
             stutter: self.ledger.stutter(node).filter(|_| runs),
             limit: self.ledger.fd_limit(node),
         };
+        let unmoved = |source| ClusterError::Unmoved {
+            node,
+            what: "have a wrong clock",
+            source,
+        };
+        self.skew(node, runs).await.map_err(unmoved)?;
         let process = self.roster.process(node);
         let followed = self.keep.follow(node, process.as_ref(), wanted).await;
         followed.map_err(|source| ClusterError::Unmoved {
@@ -27,6 +34,27 @@ impl Cluster {
             what: "be hampered",
             source,
         })
+    }
+
+    /// Sets the clocks of a node as the ledger wants them. One that does not run looks at them when
+    /// it does again.
+    async fn skew(&mut self, node: NodeId, runs: bool) -> io::Result<()> {
+        let wanted = self.ledger.skew(node);
+        let Some(clock) = self.clocks.get_mut(&node) else {
+            return if wanted == Skew::default() {
+                Ok(())
+            } else {
+                Err(io::Error::other("this node does not follow a clock file"))
+            };
+        };
+        if clock.skew() == wanted {
+            return Ok(());
+        }
+        clock.set(wanted, self.clock.origin() + self.clock.now().0)?;
+        if runs {
+            clock.is_obeyed().await?;
+        }
+        Ok(())
     }
 
     /// Does the harm that is done once. Connections of all links are struck together, and it is
