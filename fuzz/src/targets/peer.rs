@@ -7,7 +7,7 @@ use chaos_node::protocol::message::{
     Body, Entry, Frame, Hello, Message, PeerRole, Ping, Segment, Standing, StreamAck, SyncMode,
     Vote, VoteRequest,
 };
-use chaos_node::protocol::wire::{PREFIX, body_length, decode, encode};
+use chaos_node::protocol::wire::{PREFIX, body_length, decode, encode, seal};
 use chaos_node::protocol::zxid::{Sid, Zxid};
 
 use super::Target;
@@ -38,11 +38,12 @@ fn run(input: &[u8]) -> bool {
     true
 }
 
-/// Puts the right length in front.
+/// Puts the right length and checksum in front.
 #[expect(clippy::ptr_arg, reason = "repairs of other targets change the length")]
 fn repair(input: &mut Vec<u8>, _choice: u64) {
     if let Some((prefix, body)) = input.split_first_chunk_mut::<PREFIX>() {
         *prefix = (body.len() as u32).to_be_bytes();
+        seal(body);
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::buffer::FrameBuffer;
 use crate::protocol::io::BreakReason;
-use crate::protocol::message::{Frame, MAX_FRAME};
+use crate::protocol::message::Frame;
 use crate::protocol::wire;
 use crate::protocol::zxid::{ConnId, Sid};
 
@@ -116,7 +116,7 @@ pub async fn read_peer(stream: Arc<TcpStream>, conn: ConnId, events: Sender<Peer
 /// Hands on what is whole. False for bytes that are not ours.
 async fn take_frames(buffer: &mut FrameBuffer, conn: ConnId, events: &Sender<PeerEvent>) -> bool {
     loop {
-        let frame = match buffer.next(MAX_FRAME) {
+        let frame = match buffer.next(wire::MAX_BODY) {
             Ok(Some(body)) => wire::decode(body),
             Ok(None) => return true,
             Err(_) => return false,

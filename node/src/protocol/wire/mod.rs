@@ -1,6 +1,10 @@
 //! The bytes of a frame: `[u32 length][body]`, all numbers big endian.
 //!
-//! The body begins with one byte for the kind of frame. Decoding is total: whatever the bytes, it
+//! The body is `[u32 crc32c][content]`: a bit that flips on the way gets past TCP's own checksum once
+//! in some ten thousand times, and a frame that says something else would be believed. A frame whose
+//! sum is wrong ends its connection.
+//!
+//! The content begins with one byte for the kind of frame. Decoding is total: whatever the bytes, it
 //! gives a frame or an error, reads nothing past the end and allocates no more than the input is
 //! long. A decoded body has no bytes left over.
 
@@ -22,6 +26,9 @@ pub enum WireError {
     /// The length in front is out of bounds.
     #[error("a frame of {0} bytes is out of bounds")]
     Length(u32),
+    /// The body is not what was sent.
+    #[error("the checksum of the frame is wrong")]
+    Checksum,
     /// The body ends early.
     #[error("the frame ends early")]
     Short,
@@ -38,11 +45,17 @@ pub enum WireError {
     },
 }
 
-/// The length of the body that follows this prefix, 1 ..= [`MAX_FRAME`] bytes.
+/// The bytes of the checksum in front of the content.
+const CHECKSUM: usize = 4;
+
+/// The longest body: content of [`MAX_FRAME`] bytes and its checksum.
+pub const MAX_BODY: usize = MAX_FRAME + CHECKSUM;
+
+/// The length of the body that follows this prefix, 5 ..= [`MAX_BODY`] bytes.
 pub fn body_length(prefix: [u8; PREFIX]) -> Result<usize, WireError> {
     let length = u32::from_be_bytes(prefix);
     match usize::try_from(length) {
-        Ok(bytes) if (1..=MAX_FRAME).contains(&bytes) => Ok(bytes),
+        Ok(bytes) if (CHECKSUM + 1..=MAX_BODY).contains(&bytes) => Ok(bytes),
         _ => Err(WireError::Length(length)),
     }
 }
@@ -50,17 +63,32 @@ pub fn body_length(prefix: [u8; PREFIX]) -> Result<usize, WireError> {
 /// Appends prefix and body of `frame` to `out`.
 pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
     let start = out.len();
-    out.extend_from_slice(&[0; PREFIX]);
+    out.extend_from_slice(&[0; PREFIX + CHECKSUM]);
     put_frame(out, frame);
     let length = out.len() - start - PREFIX;
-    debug_assert!(length <= MAX_FRAME, "senders keep frames within bounds");
+    debug_assert!(length <= MAX_BODY, "senders keep frames within bounds");
     let prefix = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
     out[start..start + PREFIX].copy_from_slice(&prefix);
+    seal(&mut out[start + PREFIX..]);
+}
+
+/// Puts the right checksum in front of the content of a body. A body without content stays as it
+/// is.
+pub fn seal(body: &mut [u8]) {
+    if let Some((sum, content)) = body.split_first_chunk_mut::<CHECKSUM>() {
+        *sum = crc32c::crc32c(content).to_be_bytes();
+    }
 }
 
 /// Reads the frame whose body this is.
 pub fn decode(body: &[u8]) -> Result<Frame, WireError> {
-    let mut reader = Reader::new(body);
+    let (sum, content) = body
+        .split_first_chunk::<CHECKSUM>()
+        .ok_or(WireError::Short)?;
+    if crc32c::crc32c(content) != u32::from_be_bytes(*sum) {
+        return Err(WireError::Checksum);
+    }
+    let mut reader = Reader::new(content);
     let frame = reader.frame()?;
     match reader.left() {
         0 => Ok(frame),
@@ -238,26 +266,44 @@ mod tests {
             let mut bytes = Vec::new();
             encode(&frame, &mut bytes);
             let mut body = body_of(&bytes).to_vec();
-            proptest::prop_assert!(decode(&body[..cut.index(body.len())]).is_err());
+            let mut short = body[..cut.index(body.len())].to_vec();
+            seal(&mut short);
+            proptest::prop_assert!(decode(&short).is_err());
             if let Some((at, value)) = change {
                 let at = at.index(body.len());
                 body[at] = value;
+                let _ = decode(&body);
+                seal(&mut body);
                 let _ = decode(&body);
             }
         }
 
         #[test]
+        fn no_flipped_bit_is_believed(frame in frame(), bit in any::<proptest::sample::Index>()) {
+            let mut bytes = Vec::new();
+            encode(&frame, &mut bytes);
+            let mut body = body_of(&bytes).to_vec();
+            let bit = bit.index(body.len() * 8);
+            body[bit / 8] ^= 1 << (bit % 8);
+            proptest::prop_assert_eq!(decode(&body), Err(WireError::Checksum));
+        }
+
+        #[test]
         fn arbitrary_bytes_never_panic(bytes in collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(&bytes);
+            let mut sealed = bytes;
+            seal(&mut sealed);
+            let _ = decode(&sealed);
         }
     }
 
     #[test]
     fn a_length_of_zero_or_past_the_bound_is_refused() {
         assert_eq!(body_length([0; 4]), Err(WireError::Length(0)));
-        assert_eq!(body_length(1u32.to_be_bytes()), Ok(1));
-        let most = u32::try_from(MAX_FRAME).unwrap();
-        assert_eq!(body_length(most.to_be_bytes()), Ok(MAX_FRAME));
+        assert_eq!(body_length(4u32.to_be_bytes()), Err(WireError::Length(4)));
+        assert_eq!(body_length(5u32.to_be_bytes()), Ok(5));
+        let most = u32::try_from(MAX_BODY).unwrap();
+        assert_eq!(body_length(most.to_be_bytes()), Ok(MAX_BODY));
         assert_eq!(
             body_length((most + 1).to_be_bytes()),
             Err(WireError::Length(most + 1))
@@ -266,10 +312,11 @@ mod tests {
 
     #[test]
     fn a_lying_count_of_entries_costs_no_memory() {
-        let mut body = vec![6];
+        let mut body = vec![0, 0, 0, 0, 6];
         body.extend_from_slice(&[0; 40]);
         body.push(6);
         body.extend_from_slice(&u32::MAX.to_be_bytes());
+        seal(&mut body);
         assert_eq!(decode(&body), Err(WireError::Short));
     }
 
@@ -284,6 +331,7 @@ mod tests {
             &mut bytes,
         );
         bytes.push(0);
+        seal(&mut bytes[PREFIX..]);
         assert_eq!(decode(&bytes[PREFIX..]), Err(WireError::Trailing(1)));
     }
 }
