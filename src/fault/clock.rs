@@ -288,10 +288,10 @@ mod tests {
         let chosen = clock
             .effects(&steady(3), &mut stream(), &Bindings::default())
             .unwrap();
-        assert_eq!(chosen.label, "clock of n1 (leader): -1.5s, rate 1.05");
+        assert_eq!(chosen.label, "clock of n1 (leader): -1500ms, rate 1.05");
         assert_eq!(
             clock.parameters(),
-            "{node: leader, bump: -1.5s, rate: 1.05}"
+            "{node: leader, bump: -1500ms, rate: 1.05}"
         );
     }
 }
