@@ -9,10 +9,12 @@ pub mod id;
 pub mod ready;
 mod registry;
 pub mod seed;
+pub mod space;
 pub mod verdict;
 
 pub mod history;
 
+pub mod disk;
 pub mod link;
 pub mod model;
 

@@ -1,7 +1,8 @@
 //! The `chaos` command.
 //!
-//! The same executable is also the reaper (`chaos __reaper`) and the bundled node (`chaos node`):
-//! one build is enough. Both are dispatched before anything else is set up.
+//! The same executable is also the reaper (`chaos __reaper`), the faulty disk (`chaos __disk`) and
+//! the bundled node (`chaos node`): one build is enough. They are dispatched before anything else
+//! is set up.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -16,6 +17,8 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match arguments.get(1).and_then(|word| word.to_str()) {
         Some(chaos::cluster::REAPER_COMMAND) => chaos::cluster::reaper_main(),
+        Some(chaos::disk::DISK_COMMAND) => chaos::disk::disk_main(&arguments[2..]),
+        Some(chaos::space::ENTER_COMMAND) => chaos::space::enter_main(&arguments[2..]),
         Some("node") => node(&arguments[1..]),
         _ => chaos::cli::main(arguments),
     }

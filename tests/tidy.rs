@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/` from the bottom to the top. A module imports only from lines above its own.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "id", "ready", "registry", "seed", "verdict"],
+    &[
+        "clock", "id", "ready", "registry", "seed", "space", "verdict",
+    ],
     &["exit"],
     &["history"],
-    &["link", "model"],
+    &["disk", "link", "model"],
     &["check", "cluster", "measure"],
     &["fault", "system", "workload"],
     &["load", "plan", "results"],

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::clock::Nanos;
+use crate::disk::{DiskError, Lost};
 use crate::id::{FaultId, NodeId};
 use crate::link::{LinkId, RuleError};
 
@@ -14,6 +15,8 @@ pub struct Landing {
     pub asked_at: Nanos,
     /// When the last effect was confirmed.
     pub landed_at: Nanos,
+    /// What the disks of the nodes lost that lost their power.
+    pub lost: Option<Lost>,
 }
 
 /// A fault that did not come into force. Nothing of it is left in the ledger.
@@ -87,6 +90,17 @@ pub enum ClusterError {
         /// Why not.
         source: io::Error,
     },
+    /// The disk under its data is not there or does not obey.
+    #[error("{node}: {source}")]
+    Disk {
+        /// Whose.
+        node: NodeId,
+        /// Why.
+        source: DiskError,
+    },
+    /// A fault of disks met a node whose data lies on an ordinary one.
+    #[error("the data of {0} lies on no disk that a fault can reach")]
+    NoDisk(NodeId),
     /// Rules of links could not be obeyed.
     #[error(transparent)]
     Rules(#[from] RuleError),

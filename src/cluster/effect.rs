@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Nanos;
+use crate::disk::Rule as DiskRule;
 use crate::id::NodeId;
 use crate::link::{LinkId, Rule};
 
@@ -27,7 +29,7 @@ pub enum Effect {
         /// The share of the time in which it runs, between 0 and 1.
         share: f64,
         /// From one stop to the next.
-        period: crate::clock::Nanos,
+        period: Nanos,
     },
     /// The process may not open more file descriptors than this (the soft `RLIMIT_NOFILE`).
     FdLimit {
@@ -43,6 +45,13 @@ pub enum Effect {
         /// How far.
         skew: super::clock_file::Skew,
     },
+    /// Calls to the disk under the node's data meet a rule.
+    Disk {
+        /// Whose.
+        node: NodeId,
+        /// Which calls, and what happens to them.
+        rule: DiskRule,
+    },
     /// Data on one link does not simply pass.
     Link {
         /// Which.
@@ -50,6 +59,17 @@ pub enum Effect {
         /// What happens to the data.
         rule: Rule,
     },
+}
+
+/// A call to a node's disk at which the power fails: what is to happen waits for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// Whose disk.
+    pub node: NodeId,
+    /// Which call; its act is that the power fails.
+    pub rule: DiskRule,
+    /// How long to wait for it.
+    pub within: Nanos,
 }
 
 /// Harm that is done once and cannot be taken back: recorded, never healed.
@@ -142,10 +162,12 @@ impl fmt::Display for Harm {
 pub enum Ending {
     /// SIGKILL.
     Kill,
+    /// SIGKILL, and what it had written to its disk and not synced is lost.
+    PowerLoss,
     /// SIGTERM, then SIGKILL after the grace (nanoseconds).
     Terminate {
         /// How long the process may take to end by itself.
-        grace: crate::clock::Nanos,
+        grace: Nanos,
     },
 }
 
@@ -158,7 +180,8 @@ impl Effect {
             Self::Paused(paused) => *paused == node,
             Self::Stutter { node: kept, .. }
             | Self::FdLimit { node: kept, .. }
-            | Self::Clock { node: kept, .. } => *kept == node,
+            | Self::Clock { node: kept, .. }
+            | Self::Disk { node: kept, .. } => *kept == node,
             Self::Link { link, .. } => link.touches(node),
         }
     }
@@ -173,6 +196,7 @@ impl fmt::Display for Effect {
                 write!(f, "{node} runs {:.0} % of the time", share * 100.0)
             }
             Self::Clock { node, .. } => write!(f, "{node} has a wrong clock"),
+            Self::Disk { node, rule } => write!(f, "{node} disk {rule}"),
             Self::FdLimit { node, soft } => write!(f, "{node} may open {soft} descriptors"),
             Self::Link {
                 link,

@@ -3,7 +3,11 @@
 //! Order inside one fault: links first, then processes, so that a node that loses power is silent
 //! before it dies. All signals of a fault are sent before the first is waited for.
 
+mod disks;
 mod harm;
+mod launch;
+
+pub use disks::Armed;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,11 +24,12 @@ use super::journal::{Entry, FaultState, Journal};
 use super::keep::Keep;
 use super::ledger::{Ledger, Step, hampered, steps, victim};
 use super::process::{LANDS_WITHIN, Process};
-use super::reaper::{Reaper, Spawn};
+use super::reaper::Reaper;
 use super::roster::Roster;
 use super::spec::{NodeSpec, Setup, check};
 use super::view::ProcessState;
 use crate::clock::{Nanos, RunClock};
+use crate::disk::{Disk, Lost, Rule as DiskRule};
 use crate::id::{FaultId, NodeId};
 use crate::link::Links;
 
@@ -42,6 +47,12 @@ pub struct Cluster {
     ledger: Ledger,
     keep: Keep,
     clocks: BTreeMap<NodeId, ClockFile>,
+    disks: BTreeMap<NodeId, Arc<Disk>>,
+    /// Power failures that wait for their calls, by numbers of their own.
+    armed: BTreeMap<NodeId, BTreeMap<u64, DiskRule>>,
+    next_armed: u64,
+    /// What power failures took since the last fault landed.
+    lost: Option<Lost>,
     journal: Journal,
     listener: JoinHandle<()>,
     reaper: Reaper,
@@ -81,47 +92,14 @@ impl Cluster {
             ledger: Ledger::default(),
             keep: Keep::default(),
             clocks,
+            disks: BTreeMap::new(),
+            armed: BTreeMap::new(),
+            next_armed: 0,
+            lost: None,
             journal,
             listener,
             reaper: setup.reaper,
         })
-    }
-
-    /// Starts a node that is down, whatever the ledger says: for the setup. Returns just before
-    /// the program was asked for.
-    ///
-    /// # Errors
-    /// If it is not down or cannot be started.
-    pub async fn start(&mut self, node: NodeId) -> Result<Nanos, ClusterError> {
-        let spec = self
-            .specs
-            .get(&node)
-            .ok_or(ClusterError::NoSuchNode(node))?;
-        if self.roster.state(node) != ProcessState::Down {
-            return Err(ClusterError::NotDown(node));
-        }
-        let asked_at = self.clock.now();
-        let launched = async {
-            let launch = self.roster.launch(node)?;
-            let spawn = Spawn {
-                tag: launch.tag,
-                program: spec.program.clone(),
-                args: spec.args.clone(),
-                env: spec.env.clone(),
-                dir: spec.dir.clone(),
-                stdout: spec.stdout.clone(),
-                stderr: spec.stderr.clone(),
-            };
-            self.reaper.socket()?.ask(&spawn).await?;
-            let answer = timeout(LANDS_WITHIN, launch.answer).await;
-            answer
-                .map_err(|_| io::Error::other("the reaper does not answer"))?
-                .map_err(|_| io::Error::other("the reaper is gone"))?
-        };
-        launched
-            .await
-            .map_err(|source| ClusterError::NotStarted { node, source })?;
-        Ok(asked_at)
     }
 
     /// Describes a node that is down anew, for instance with other ports after one was busy.
@@ -171,6 +149,7 @@ impl Cluster {
             .map_err(|e| missed(e.to_string()))?;
         self.ledger.begin(fault, effects.clone());
         let asked_at = self.clock.now();
+        self.lost = None;
         let enforced = match self.enforce(&effects).await {
             Ok(()) => self.harm(damage).await,
             Err(error) => Err(error),
@@ -192,6 +171,7 @@ impl Cluster {
                 Ok(Landing {
                     asked_at,
                     landed_at,
+                    lost: self.lost.take(),
                 })
             }
             Err(error) => {
@@ -290,6 +270,7 @@ impl Cluster {
         Ok(Landing {
             asked_at,
             landed_at: self.clock.now(),
+            lost: None,
         })
     }
 
@@ -306,8 +287,11 @@ impl Cluster {
             }
         }
         for node in self.specs.keys() {
+            // A disk that does not answer is killed with everything else.
+            let _ = self.release_disk(*node).await;
             self.roster.is_down_within(*node, LANDS_WITHIN).await;
         }
+        self.disks.clear();
         self.listener.abort();
         // Aborted is the expected end; its reference to the socket is gone with it.
         let _ = (&mut self.listener).await;
@@ -486,7 +470,7 @@ impl Cluster {
     fn strike(&self, node: NodeId, process: &Process, how: Ending) -> Result<(), ClusterError> {
         self.roster.expect_end(node);
         match how {
-            Ending::Kill => send(node, process, Signal::KILL, "die"),
+            Ending::Kill | Ending::PowerLoss => send(node, process, Signal::KILL, "die"),
             Ending::Terminate { .. } => {
                 send(node, process, Signal::TERM, "end")?;
                 // A stopped process cannot act on SIGTERM before it goes on.
@@ -497,7 +481,7 @@ impl Cluster {
 
     /// Waits for the end of a process that was struck, and kills it after its grace.
     async fn await_end(
-        &self,
+        &mut self,
         node: NodeId,
         process: &Process,
         how: Ending,
@@ -513,15 +497,18 @@ impl Cluster {
                 Err(_) => send(node, process, Signal::KILL, "die")?,
             }
         }
+        self.release_disk(node).await?;
         let late = || io::Error::new(io::ErrorKind::TimedOut, "no exit was seen in time");
         timeout(LANDS_WITHIN, process.ended())
             .await
             .map_err(|_| unmoved(late()))?
             .map_err(unmoved)?;
-        if self.roster.is_down_within(node, LANDS_WITHIN).await {
-            Ok(())
-        } else {
-            Err(unmoved(late()))
+        if !self.roster.is_down_within(node, LANDS_WITHIN).await {
+            return Err(unmoved(late()));
+        }
+        match how {
+            Ending::PowerLoss => self.lose_unsynced(node).await,
+            Ending::Kill | Ending::Terminate { .. } => Ok(()),
         }
     }
 

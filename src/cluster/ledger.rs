@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::clock_file::Skew;
 use super::effect::{Effect, Ending};
 use super::view::ProcessState;
+use crate::disk::Rule as DiskRule;
 use crate::id::{FaultId, NodeId};
 use crate::link::{Endpoint, LinkId, Rule};
 
@@ -68,7 +69,8 @@ impl Ledger {
                 | Effect::Paused(_)
                 | Effect::Stutter { .. }
                 | Effect::FdLimit { .. }
-                | Effect::Clock { .. } => true,
+                | Effect::Clock { .. }
+                | Effect::Disk { .. } => true,
             });
         })
     }
@@ -91,7 +93,8 @@ impl Ledger {
         }
     }
 
-    /// How `node` is brought down, if it should be: a kill beats a termination.
+    /// How `node` is brought down, if it should be: a power failure beats a kill, and
+    /// that a termination.
     #[must_use]
     pub fn ending(&self, node: NodeId) -> Option<Ending> {
         let endings = self.effects().filter_map(|effect| match effect {
@@ -99,8 +102,9 @@ impl Ledger {
             _ => None,
         });
         endings.min_by_key(|how| match how {
-            Ending::Kill => 0,
-            Ending::Terminate { grace } => grace.0.saturating_add(1),
+            Ending::PowerLoss => 0,
+            Ending::Kill => 1,
+            Ending::Terminate { grace } => grace.0.saturating_add(2),
         })
     }
 
@@ -137,6 +141,22 @@ impl Ledger {
             _ => None,
         });
         asked.min()
+    }
+
+    /// What calls to the disk of `node` meet: the rules of all faults, each with a number that
+    /// stays the same while its fault lasts.
+    #[must_use]
+    pub fn disk_rules(&self, node: NodeId) -> BTreeMap<u64, DiskRule> {
+        let mut rules = BTreeMap::new();
+        for (fault, effects) in &self.in_force {
+            let of_node = effects.iter().filter_map(|effect| match effect {
+                Effect::Disk { node: of, rule } if *of == node => Some(rule),
+                _ => None,
+            });
+            let numbers = u64::from(fault.0) << 16..;
+            rules.extend(numbers.zip(of_node.cloned()));
+        }
+        rules
     }
 
     /// The rules of all links, in the order in which their faults began.
@@ -203,7 +223,8 @@ pub const fn hampered(effect: &Effect) -> Option<NodeId> {
     match effect {
         Effect::Stutter { node, .. }
         | Effect::FdLimit { node, .. }
-        | Effect::Clock { node, .. } => Some(*node),
+        | Effect::Clock { node, .. }
+        | Effect::Disk { node, .. } => Some(*node),
         Effect::Down { .. } | Effect::Paused(_) | Effect::Link { .. } => None,
     }
 }

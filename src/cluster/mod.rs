@@ -17,8 +17,8 @@ mod view;
 
 pub use answer::{ClusterError, Healed, Landing, Missed};
 pub use clock_file::{CLOCK_FILE, CLOCK_VARIABLE, Skew};
-pub use effect::{Damage, Effect, Ending, Harm};
-pub use host::Cluster;
+pub use effect::{Damage, Effect, Ending, Harm, Trigger};
+pub use host::{Armed, Cluster};
 pub use journal::{Entry, FaultState, Journal};
 pub use ledger::{Ledger, Step, hampered, steps, victim};
 pub use ports::{NoFreePort, Ports};

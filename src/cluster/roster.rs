@@ -33,7 +33,8 @@ pub(super) struct Roster {
 #[derive(Debug, Default)]
 struct Entries {
     nodes: BTreeMap<NodeId, Entry>,
-    launches: BTreeMap<u64, (NodeId, oneshot::Sender<io::Result<()>>)>,
+    /// Who is being launched: a node, or a helper of the run.
+    launches: BTreeMap<u64, (Option<NodeId>, oneshot::Sender<io::Result<()>>)>,
     next_tag: u64,
     reaper_is_gone: bool,
 }
@@ -98,8 +99,8 @@ impl Roster {
             .map_or(0, |entry| entry.incarnation)
     }
 
-    /// Registers a launch that is about to be asked for.
-    pub(super) fn launch(&self, node: NodeId) -> io::Result<Launch> {
+    /// Registers a launch that is about to be asked for, of a node or of a helper.
+    pub(super) fn launch(&self, node: Option<NodeId>) -> io::Result<Launch> {
         let mut entries = self.entries();
         if entries.reaper_is_gone {
             return Err(reaper_is_gone());
@@ -177,6 +178,12 @@ impl Roster {
             .and_then(|pidfd| Process::new(pid, pidfd));
         let mut entries = self.entries();
         let Some((node, answer)) = entries.launches.remove(&tag) else {
+            return;
+        };
+        let Some(node) = node else {
+            drop(entries);
+            // Who asked may have given up waiting.
+            let _ = answer.send(process.map(drop));
             return;
         };
         let result = process.map(|process| {

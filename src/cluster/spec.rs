@@ -32,6 +32,9 @@ pub struct NodeSpec {
     pub stderr: PathBuf,
     /// Where it listens itself, for clients and for peers.
     pub listens: Vec<SocketAddr>,
+    /// The folder with its durable state, if that is to lie on a disk that faults can reach; made
+    /// if it is not there.
+    pub disk: Option<PathBuf>,
 }
 
 /// What a cluster is made of.

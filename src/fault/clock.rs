@@ -178,6 +178,7 @@ impl Fault for Clock {
                     .map(|node| Effect::Clock { node: *node, skew })
                     .collect(),
                 damage: Vec::new(),
+                trigger: None,
                 label: format!(
                     "clock of {}: {}",
                     name_nodes(&nodes, leader),

@@ -169,6 +169,7 @@ impl Ends {
             nodes: nodes.into_iter().collect(),
             effects: Vec::new(),
             damage: links.into_iter().map(damage).collect(),
+            trigger: None,
             label: format!("{verb} {from} <-> {to}"),
             on_leader: false,
         })
@@ -245,6 +246,7 @@ pub(super) fn link_fault(view: &ClusterView, effects: Vec<Effect>, label: String
             .is_some_and(|leader| is_deposed(view, &effects, leader)),
         effects,
         damage: Vec::new(),
+        trigger: None,
         label,
     }
 }

@@ -47,6 +47,7 @@ impl Fault for FdLimit {
                 .map(|node| Effect::FdLimit { node: *node, soft })
                 .collect(),
             damage: Vec::new(),
+            trigger: None,
             label: format!("{soft} descriptors for {}", name_nodes(&nodes, leader)),
             on_leader: leader.is_some_and(|leader| nodes.contains(&leader)),
             nodes,

@@ -145,6 +145,7 @@ impl Fault for File {
         Ok(Chosen {
             effects: Vec::new(),
             damage,
+            trigger: None,
             label: format!("{what} {} of {}", self.path, name_nodes(&nodes, leader)),
             on_leader: leader.is_some_and(|leader| nodes.contains(&leader)),
             nodes,

@@ -51,6 +51,7 @@ pub(super) fn down(
     Chosen {
         effects: ended.collect(),
         damage: Vec::new(),
+        trigger: None,
         label: format!("{word} {}", name_nodes(&nodes, leader)),
         on_leader: leader.is_some_and(|leader| nodes.contains(&leader)),
         nodes,
@@ -80,6 +81,7 @@ mod tests {
                     how: Ending::Kill
                 }],
                 damage: Vec::new(),
+                trigger: None,
                 label: "SIGKILL n1 (leader)".to_owned(),
                 on_leader: true,
             }

@@ -12,6 +12,7 @@ mod clock;
 mod corrupt;
 mod cut;
 mod delay;
+mod disk;
 mod drop;
 mod duplicate;
 mod ends;
@@ -37,7 +38,7 @@ mod units;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::cluster::{ClusterView, Damage, Effect};
+use crate::cluster::{ClusterView, Damage, Effect, Trigger};
 use crate::id::NodeId;
 use crate::registry::registry;
 use crate::seed::Stream;
@@ -46,6 +47,7 @@ pub use clock::{Bump, Clock, Strobe};
 pub use corrupt::Corrupt;
 pub use cut::Cut;
 pub use delay::Delay;
+pub use disk::{Disk, Wrong};
 pub use drop::{Drop, Layer};
 pub use duplicate::Duplicate;
 pub use ends::{End, Ends};
@@ -91,6 +93,11 @@ pub trait Fault: fmt::Debug {
         bindings: &Bindings,
     ) -> Result<Chosen, Unresolved>;
 
+    /// Whether it needs nodes whose data lies on a disk that it can reach.
+    fn needs_disk(&self) -> bool {
+        false
+    }
+
     /// Its parameters as they would be written in a plan, without the verb: `{node: leader}`.
     fn parameters(&self) -> String;
 }
@@ -105,6 +112,8 @@ pub struct Chosen {
     pub effects: Vec<Effect>,
     /// What is done once, when the effects are in force.
     pub damage: Vec<Damage>,
+    /// What it waits for before any of this.
+    pub trigger: Option<Trigger>,
     /// For people: `SIGKILL n1 (leader)`.
     pub label: String,
     /// It hits the leader of the view: its process, or its full connection with a quorum.
@@ -172,6 +181,7 @@ registry! {
     "pause" => pause::Pause: "SIGSTOP; ended by `resume` or after `for:`",
     "stutter" => stutter::Stutter: "SIGSTOP and SIGCONT in turn, so that the node runs a share of the time",
     "fd_limit" => fd_limit::FdLimit: "lower the soft limit of the node's file descriptors",
+    "disk" => disk::Disk: "a slow, failing or full disk, or a power failure that loses what was not synced",
     "clock" => clock::Clock: "make the clocks of the node jump, strobe or run fast or slow",
     "file" => file::File: "flip bits of a node's files, cut their end off, or wipe them",
     "isolate" => isolate::Isolate: "cut the node from all peers, with `clients: true` also from clients",

@@ -35,6 +35,7 @@ impl Fault for Pause {
         Ok(Chosen {
             effects: nodes.iter().copied().map(Effect::Paused).collect(),
             damage: Vec::new(),
+            trigger: None,
             label: format!("SIGSTOP {}", name_nodes(&nodes, leader)),
             on_leader: leader.is_some_and(|leader| nodes.contains(&leader)),
             nodes,

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::disk::power_fails;
 use super::kill::down;
 use super::{Bindings, Chosen, Fault, Misfit, Selector, Unresolved};
 use crate::cluster::{ClusterView, Effect, Ending};
@@ -16,6 +17,9 @@ use crate::seed::Stream;
 pub struct PowerOff {
     /// Which nodes.
     pub node: Selector,
+    /// What they had written and not synced is lost.
+    #[serde(default)]
+    pub lose_unsynced: bool,
 }
 
 impl Fault for PowerOff {
@@ -34,6 +38,9 @@ impl Fault for PowerOff {
         bindings: &Bindings,
     ) -> Result<Chosen, Unresolved> {
         let nodes = self.node.resolve(view, stream, bindings)?;
+        if self.lose_unsynced {
+            return Ok(power_fails(view, nodes, None));
+        }
         let mut cuts = cut_off(view, &nodes, true);
         let mut chosen = down(view, nodes, "power off", Ending::Kill);
         cuts.append(&mut chosen.effects);
@@ -42,7 +49,16 @@ impl Fault for PowerOff {
     }
 
     fn parameters(&self) -> String {
-        format!("{{node: {}}}", self.node)
+        let lose = if self.lose_unsynced {
+            ", lose_unsynced: true"
+        } else {
+            ""
+        };
+        format!("{{node: {}{lose}}}", self.node)
+    }
+
+    fn needs_disk(&self) -> bool {
+        self.lose_unsynced
     }
 }
 
@@ -74,6 +90,7 @@ mod tests {
     fn every_link_is_cut_before_the_process_dies() {
         let off = PowerOff {
             node: Selector::Leader,
+            lose_unsynced: false,
         };
         let chosen = off
             .effects(&steady(3), &mut stream(), &Bindings::default())

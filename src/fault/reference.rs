@@ -72,13 +72,22 @@ pub const MANUALS: &[Manual] = &[
     },
     Manual {
         verb: "power_off",
-        parameters: &[NODE],
+        parameters: &[
+            NODE,
+            [
+                "lose_unsynced",
+                "true or false",
+                "false",
+                "what was written and not synced is lost too, as by `disk`",
+            ],
+        ],
         does: "Every link of the node is cut in both directions, then it gets SIGKILL: no FIN and \
                no RST leaves it, as when a machine loses its power. Silence is all by which peers \
-               can tell; their dials hang.",
-        needs: NOTHING,
+               can tell; their dials hang. With `lose_unsynced` its files are put back to what \
+               the last completed fsync of each made durable, once the process is gone.",
+        needs: "nothing; with `lose_unsynced` what `disk` needs",
         landed: "The rules were seen by every connection before the signal was sent; then as for \
-                 `kill`.",
+                 `kill`. The record tells how many files, bytes and names were lost.",
         ends: "Its links pass again, then the node is started.",
         example: "power_off: {node: leader, for: 5s}",
     },
@@ -133,6 +142,70 @@ pub const MANUALS: &[Manual] = &[
         landed: "/proc/PID/limits shows it. A new process of the node is limited too.",
         ends: "The limit from before is set again.",
         example: "fd_limit: {node: any follower, soft: 24, for: 5s}",
+    },
+    Manual {
+        verb: "disk",
+        parameters: &[
+            NODE,
+            [
+                "stall",
+                "duration",
+                "none",
+                "the calls that are meant take so much longer",
+            ],
+            [
+                "errno",
+                "EIO, ENOSPC, EDQUOT or EROFS",
+                "none",
+                "the calls that are meant fail and change nothing",
+            ],
+            [
+                "full",
+                "true",
+                "none",
+                "what needs space fails with ENOSPC, and statfs shows none; files can be \
+                 overwritten and removed",
+            ],
+            [
+                "lose_unsynced",
+                "true",
+                "none",
+                "the machine loses its power and what was not synced: now, or with `at` at a call",
+            ],
+            [
+                "torn",
+                "{file, nth, parts, keep}",
+                "none",
+                "the power fails in the nth write of the file: of so many parts of it, only those \
+                 that are named (from 1) reach the disk",
+            ],
+            [
+                "at",
+                "{op, file, nth, when}",
+                "{op: fsync, nth: 1}",
+                "which calls: `op` is open, create, read, write, truncate, fsync, rename or \
+                 remove; `file` a name, or a path below the data folder, with `*`; from the nth \
+                 on, counted from the beginning of the fault; `when: after` lets the call at which \
+                 the power fails be done",
+            ],
+            [
+                "within",
+                "duration",
+                "10s",
+                "how long a power failure waits for its call; if it does not come the fault missed",
+            ],
+        ],
+        does: "The node's data folder lies on a file system in user space (FUSE) from the start of \
+               the run, mounted where only the node sees it. Calls go through to the folder below; \
+               a rule makes them wait, or answers with an error. Before each write, what it \
+               destroys is put aside until an fsync has completed, so that a power failure can \
+               put it back. One exchange with the file system costs tens of microseconds \
+               (docs/disk.md).",
+        needs: "/dev/fuse and a mount namespace: root, or user namespaces for everybody",
+        landed: "The file system has confirmed the rule; the record tells how many calls met it. A \
+                 power failure: the process was reaped and the files were put back.",
+        ends: "The rule is lifted. After a power failure as for `power_off`.",
+        example: "disk: {node: leader, stall: 200ms, at: {op: fsync, file: \"log*\"}, for: 5s}",
     },
     Manual {
         verb: "clock",

@@ -80,6 +80,7 @@ impl Fault for Stutter {
             Ok(Chosen {
                 effects: nodes.iter().map(hampered).collect(),
                 damage: Vec::new(),
+                trigger: None,
                 label: format!(
                     "stutter {}, runs {}",
                     name_nodes(&nodes, leader),

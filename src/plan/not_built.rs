@@ -2,7 +2,7 @@
 //! such, so that nobody looks for a spelling mistake.
 
 /// Verbs.
-pub(super) const VERBS: &[&str] = &["disk", "squeeze", "member", "call", "failpoint", "exec"];
+pub(super) const VERBS: &[&str] = &["squeeze", "member", "call", "failpoint", "exec"];
 
 /// Systems.
 pub(super) const SYSTEMS: &[&str] = &["zookeeper", "etcd", "redis", "command"];
@@ -12,7 +12,6 @@ pub(super) const WORKLOADS: &[&str] = &["append", "set", "queue", "counter", "kv
 
 /// Keys, by the verb or section that they stand in.
 const KEYS: &[(&str, &[&str])] = &[
-    ("power_off", &["lose_unsynced"]),
     ("cut", &["rate"]),
     ("drop", &["rate", "correlation", "burst", "dist"]),
     ("delay", &["rate", "correlation", "layer"]),

@@ -107,15 +107,19 @@ fn absolute(path: &FilePath) -> Result<PathBuf, SetupError> {
     })
 }
 
+/// What the faults of a plan need of the nodes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Needs {
+    /// Clocks that can be wrong.
+    pub(super) clocks: bool,
+    /// Disks that can be wrong.
+    pub(super) disks: bool,
+}
+
 /// How to start this node.
-pub(super) fn spec(
-    system: &dyn System,
-    node: NodeId,
-    layout: &Layout,
-    wrong_clocks: bool,
-) -> NodeSpec {
+pub(super) fn spec(system: &dyn System, node: NodeId, layout: &Layout, needs: Needs) -> NodeSpec {
     let mut launch = system.launch(node, layout);
-    if wrong_clocks {
+    if needs.clocks {
         let file = layout.dir.join(CLOCK_FILE).display().to_string();
         launch.env.push((CLOCK_VARIABLE.to_owned(), file));
     }
@@ -128,5 +132,6 @@ pub(super) fn spec(
         stdout: layout.dir.join("stdout"),
         stderr: layout.dir.join("stderr"),
         listens: vec![layout.client, layout.peer],
+        disk: launch.data.filter(|_| needs.disks),
     }
 }

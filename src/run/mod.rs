@@ -6,6 +6,7 @@
 mod deaths;
 mod environment;
 mod finish;
+mod inject;
 mod interrupt;
 mod judge;
 mod judge_history;

@@ -23,7 +23,7 @@ use crate::workload::{KeyPick, Register, RegisterParameters};
 
 use super::environment::{environment, utc_now};
 use super::judge::SAFETY;
-use super::layout::{Layouts, lay_out, spec};
+use super::layout::{Layouts, Needs, lay_out, spec};
 use super::observe::Traces;
 use super::online::{self, Watch};
 use super::progress::Progress;
@@ -274,13 +274,16 @@ async fn gather(
     journal: PathBuf,
 ) -> Result<(Cluster, mpsc::UnboundedReceiver<Event>), SetupError> {
     let faults = request.plan.faults();
-    let wrong_clocks = faults
-        .iter()
-        .any(|fault| matches!(fault, FaultSpec::Clock(_)));
+    let needs = Needs {
+        clocks: faults
+            .iter()
+            .any(|fault| matches!(fault, FaultSpec::Clock(_))),
+        disks: faults.iter().any(|fault| fault.as_dyn().needs_disk()),
+    };
     let nodes = layouts
         .nodes
         .iter()
-        .map(|(node, layout)| spec(system, *node, layout, wrong_clocks))
+        .map(|(node, layout)| spec(system, *node, layout, needs))
         .collect();
     let reaper =
         Reaper::start(&request.executable)

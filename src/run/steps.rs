@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::clock::Nanos;
-use crate::cluster::{self, ClusterError, ClusterView, Damage, Effect, Ending, Missed};
+use crate::cluster::{self, ClusterError, ClusterView, Damage, Effect, Ending};
 use crate::fault::{Bindings, Chosen, DurationSpec, FaultSpec, Selector, Unresolved};
 use crate::history::{EventKind, FaultAsked, Tag, TrialOutcome};
 use crate::id::{FaultId, NodeId, TrialId};
@@ -193,6 +193,7 @@ impl<'a> Conductor<'a> {
                 .map(|node| Effect::Down { node: *node, how })
                 .collect(),
             damage: Vec::new(),
+            trigger: None,
             label: format!("restart {}", names.join(",")),
             on_leader: leader.is_some_and(|leader| nodes.contains(&leader)),
             nodes: nodes.to_vec(),
@@ -204,17 +205,7 @@ impl<'a> Conductor<'a> {
         let id = FaultId(self.shared.faults.get() + 1);
         self.shared.faults.set(id.0);
         let stage = self.stage;
-        let landing = match stage.cluster().await {
-            Some(mut cluster) => {
-                cluster
-                    .begin_with(id, chosen.effects.clone(), &chosen.damage)
-                    .await
-            }
-            None => Err(Missed {
-                asked_at: stage.clock.now(),
-                reason: "the cluster was shut down".to_owned(),
-            }),
-        };
+        let landing = stage.begin(id, chosen).await;
         let is_process_fault = chosen
             .effects
             .iter()
@@ -437,6 +428,10 @@ fn tag(effect: &Effect) -> Tag {
         Effect::Clock { node, .. } => Tag::Hampered {
             node: *node,
             how: "clock".to_owned(),
+        },
+        Effect::Disk { node, .. } => Tag::Hampered {
+            node: *node,
+            how: "disk".to_owned(),
         },
         Effect::FdLimit { node, .. } => Tag::Hampered {
             node: *node,

@@ -45,6 +45,8 @@ pub struct Launch {
     pub env: Vec<(String, String)>,
     /// The file to which it writes its events, if it does.
     pub trace: Option<PathBuf>,
+    /// The folder with all that it must not lose.
+    pub data: Option<PathBuf>,
 }
 
 /// What a node says of itself when asked.

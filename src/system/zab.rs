@@ -84,6 +84,7 @@ impl System for Zab {
 
     fn launch(&self, node: NodeId, layout: &Layout) -> Launch {
         let trace = layout.dir.join("trace.jsonl");
+        let data = layout.dir.join("data");
         let peers: Vec<String> = layout
             .peers
             .iter()
@@ -93,7 +94,7 @@ impl System for Zab {
         let mut args: Vec<String> = ["node", "--id"].map(str::to_owned).to_vec();
         args.push(node.0.to_string());
         for (flag, value) in [
-            ("--data", layout.dir.join("data").display().to_string()),
+            ("--data", data.display().to_string()),
             ("--client", layout.client.to_string()),
             ("--listen", layout.peer.to_string()),
             ("--peers", peers.join(",")),
@@ -121,6 +122,7 @@ impl System for Zab {
             args,
             env: Vec::new(),
             trace: Some(trace),
+            data: Some(data),
         }
     }
 

@@ -111,6 +111,7 @@ pub(crate) fn node(id: NodeId, script: &str, folder: &Path) -> NodeSpec {
         stdout: folder.join(format!("{id}.out")),
         stderr: folder.join(format!("{id}.err")),
         listens: Vec::new(),
+        disk: None,
     }
 }
 

@@ -182,6 +182,7 @@ fn spec(system: &Zab, node: NodeId, layout: &Layout) -> NodeSpec {
         stdout: layout.dir.join("stdout"),
         stderr: layout.dir.join("stderr"),
         listens: vec![layout.client, layout.peer],
+        disk: None,
     }
 }
 

@@ -27,6 +27,7 @@ impl Cluster {
             source,
         };
         self.skew(node, runs).await.map_err(unmoved)?;
+        self.disk_follows(node).await?;
         let process = self.roster.process(node);
         let followed = self.keep.follow(node, process.as_ref(), wanted).await;
         followed.map_err(|source| ClusterError::Unmoved {

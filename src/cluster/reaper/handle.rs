@@ -1,16 +1,17 @@
 //! The harness's end of the reaper.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown,
-    SocketFlags, SocketType, recvmsg, send, shutdown, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, shutdown,
+    socketpair,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
@@ -27,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Reaper {
     socket: Option<Arc<Socket>>,
     child: Child,
+    executable: PathBuf,
 }
 
 /// The connection with the reaper, shared by who asks and who listens.
@@ -69,6 +71,7 @@ impl Reaper {
         let reaper = Self {
             socket: Some(Arc::new(socket)),
             child,
+            executable: executable.to_owned(),
         };
         let first = timeout(PATIENCE, reaper.socket()?.receive())
             .await
@@ -84,6 +87,12 @@ impl Reaper {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The program that it was started as.
+    #[must_use]
+    pub fn executable(&self) -> &Path {
+        &self.executable
     }
 
     /// The connection.
@@ -132,7 +141,11 @@ impl Drop for Reaper {
 
 impl Socket {
     /// Asks for a process.
-    pub(in crate::cluster) async fn ask(&self, spawn: &Spawn) -> io::Result<()> {
+    pub(in crate::cluster) async fn ask(
+        &self,
+        spawn: &Spawn,
+        stdin: Option<&OwnedFd>,
+    ) -> io::Result<()> {
         let bytes = serde_json::to_vec(spawn)?;
         if bytes.len() > MESSAGE_MAX {
             return Err(io::Error::new(
@@ -146,7 +159,7 @@ impl Socket {
         let sent = self
             .0
             .async_io(Interest::WRITABLE, |fd| {
-                Ok(send(fd, &bytes, SendFlags::NOSIGNAL)?)
+                send_now(fd, &bytes, stdin.map(AsFd::as_fd))
             })
             .await?;
         debug_assert_eq!(sent, bytes.len(), "a packet is sent whole");
@@ -157,6 +170,19 @@ impl Socket {
     pub(in crate::cluster) async fn receive(&self) -> io::Result<Option<Incoming>> {
         self.0.async_io(Interest::READABLE, receive_now).await
     }
+}
+
+fn send_now(to: &OwnedFd, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = fd.map(|fd| [fd]);
+    if let Some(fds) = &fds
+        && !control.push(SendAncillaryMessage::ScmRights(fds))
+    {
+        return Err(io::Error::other("a descriptor does not fit"));
+    }
+    let slices = [IoSlice::new(bytes)];
+    Ok(sendmsg(to, &slices, &mut control, SendFlags::NOSIGNAL)?)
 }
 
 fn receive_now(fd: &OwnedFd) -> io::Result<Option<Incoming>> {

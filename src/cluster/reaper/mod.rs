@@ -2,7 +2,7 @@
 //! just long enough to kill them all.
 //!
 //! The harness starts itself again as `chaos __reaper` and keeps one end of a SEQPACKET pair. The
-//! reaper is the parent of every node and the subreaper of all their descendants. When its end of
+//! reaper is the parent of every node, and of every helper process of the run, and the subreaper of all their descendants. When its end of
 //! the pair reads end-of-file, the harness is gone, even by SIGKILL: it kills and reaps all
 //! descendants until none is left. If the reaper itself dies, the kernel kills the nodes
 //! (`PR_SET_PDEATHSIG`, which is safe here because the reaper has one thread).
@@ -38,6 +38,8 @@ pub(super) struct Spawn {
     /// Appended to.
     pub(super) stdout: PathBuf,
     pub(super) stderr: PathBuf,
+    /// A file descriptor comes along that becomes its standard input; otherwise that is empty.
+    pub(super) has_stdin: bool,
 }
 
 /// The reaper reports.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -17,7 +17,10 @@ use nix::sys::signal::{SigHandler, SigSet, Signal, kill, killpg, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpid, getppid, setpgid};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::{MESSAGE_MAX, Report, Spawn};
@@ -85,12 +88,12 @@ impl Server {
             if !request {
                 continue;
             }
-            let length = rustix::io::read(&self.socket, &mut buffer)?;
+            let (length, stdin) = self.receive(&mut buffer)?;
             if length == 0 {
                 return Ok(());
             }
             let spawn = serde_json::from_slice(&buffer[..length])?;
-            if !self.answer(&spawn) {
+            if !self.answer(&spawn, stdin) {
                 return Ok(());
             }
         }
@@ -113,9 +116,23 @@ impl Server {
         }
     }
 
+    /// The next request, with the descriptor that came along.
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(buffer)];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        let received = recvmsg(&self.socket, &mut slices, &mut control, flags)?;
+        let fd = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        Ok((received.bytes, fd))
+    }
+
     /// Spawns what is asked; false if the harness is gone.
-    fn answer(&mut self, spawn: &Spawn) -> bool {
-        let launched = launch(spawn).and_then(|pid| {
+    fn answer(&mut self, spawn: &Spawn, stdin: Option<OwnedFd>) -> bool {
+        let launched = launch(spawn, stdin).and_then(|pid| {
             self.nodes.insert(pid.as_raw());
             let raw = rustix::process::Pid::from_raw(pid.as_raw()).ok_or(Errno::ESRCH)?;
             // The child cannot be reaped before this, so the number is still its own.
@@ -191,7 +208,12 @@ impl Server {
 }
 
 /// Starts one process in a process group of its own.
-fn launch(spawn: &Spawn) -> io::Result<Pid> {
+fn launch(spawn: &Spawn, stdin: Option<OwnedFd>) -> io::Result<Pid> {
+    let stdin = match (stdin, spawn.has_stdin) {
+        (Some(fd), true) => Stdio::from(fd),
+        (None, false) => Stdio::null(),
+        _ => return Err(Errno::EBADMSG.into()),
+    };
     let mut command = Command::new(&spawn.program);
     command
         .args(&spawn.args)
@@ -202,7 +224,7 @@ fn launch(spawn: &Spawn) -> io::Result<Pid> {
                 .map(|(name, value)| (OsStr::new(name), OsStr::new(value))),
         )
         .current_dir(&spawn.dir)
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(append_to(&spawn.stdout)?)
         .stderr(append_to(&spawn.stderr)?)
         .process_group(0);
