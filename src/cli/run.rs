@@ -229,14 +229,11 @@ fn clean(keep: Keep, record: &RunRecord, folder: &RunFolder) {
     };
     if !kept {
         for node in crate::id::NodeId::all(record.plan.nodes) {
-            // What cannot be removed is only untidy.
-            drop(std::fs::remove_dir_all(
-                folder
-                    .path()
-                    .join("nodes")
-                    .join(node.to_string())
-                    .join("data"),
-            ));
+            let own = folder.path().join("nodes").join(node.to_string());
+            for name in ["data", "data.attic"] {
+                // What cannot be removed is only untidy.
+                drop(std::fs::remove_dir_all(own.join(name)));
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What the cluster answers: a fault landed, missed, or was lifted, or why it could not obey.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 
 use crate::clock::Nanos;
-use crate::disk::{DiskError, Lost};
+use crate::disk::{DiskError, Lost, Met};
 use crate::id::{FaultId, NodeId};
 use crate::link::{LinkId, RuleError};
 
@@ -36,6 +37,8 @@ pub struct Healed {
     pub at: Nanos,
     /// The faults of which nothing is left, in the order of their numbers.
     pub faults: Vec<FaultId>,
+    /// What the rules of disks met that were lifted.
+    pub met: BTreeMap<FaultId, Met>,
 }
 
 /// The cluster could not be brought into the state that was asked for.

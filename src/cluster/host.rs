@@ -195,13 +195,16 @@ impl Cluster {
     /// # Errors
     /// If a victim cannot be brought back. The ledger has forgotten the fault all the same.
     pub async fn end(&mut self, fault: FaultId) -> Result<Healed, ClusterError> {
+        let met = self.disk_met(fault).await;
         let effects = self.ledger.end(fault);
         let faults = if effects.is_empty() {
             Vec::new()
         } else {
             vec![fault]
         };
-        self.healed(faults, &victims(&effects)).await
+        let mut healed = self.healed(faults, &victims(&effects)).await?;
+        healed.met = met.map(|met| (fault, met)).into_iter().collect();
+        Ok(healed)
     }
 
     /// Starts a node that is down, and lifts all that held it down or paused; a node that lost
@@ -252,8 +255,16 @@ impl Cluster {
     pub async fn heal_all(&mut self) -> Result<Healed, ClusterError> {
         let effects: Vec<Effect> = self.ledger.in_force().values().flatten().cloned().collect();
         let stricken = victims(&effects);
+        let mut all_met = BTreeMap::new();
+        for fault in self.ledger.in_force().keys() {
+            if let Some(met) = self.disk_met(*fault).await {
+                all_met.insert(*fault, met);
+            }
+        }
         let faults = self.ledger.heal();
-        self.healed(faults, &stricken).await
+        let mut healed = self.healed(faults, &stricken).await?;
+        healed.met = all_met;
+        Ok(healed)
     }
 
     /// Ends a node's process without a fault: SIGTERM (and SIGCONT if it is paused), and SIGKILL
@@ -463,7 +474,11 @@ impl Cluster {
         for fault in &faults {
             self.note(*fault, FaultState::Healed, Vec::new())?;
         }
-        restored.map(|()| Healed { at, faults })
+        restored.map(|()| Healed {
+            at,
+            faults,
+            met: BTreeMap::new(),
+        })
     }
 
     /// Sends the first signal of an ending.

@@ -153,8 +153,7 @@ impl Ledger {
                 Effect::Disk { node: of, rule } if *of == node => Some(rule),
                 _ => None,
             });
-            let numbers = u64::from(fault.0) << 16..;
-            rules.extend(numbers.zip(of_node.cloned()));
+            rules.extend(rules_of(*fault).zip(of_node.cloned()));
         }
         rules
     }
@@ -206,6 +205,12 @@ impl Ledger {
         });
         ended
     }
+}
+
+/// The numbers of the rules by which a fault strikes one disk.
+pub(super) fn rules_of(fault: FaultId) -> std::ops::Range<u64> {
+    let first = u64::from(fault.0) << 16;
+    first..first + (1 << 16)
 }
 
 /// The node whose process an effect ends or stops.

@@ -112,7 +112,10 @@ pub(super) struct Unsynced {
     files: BTreeMap<Key, Dirty>,
     pub(super) names: Names,
     next_sync: u64,
+    /// Parts of torn writes that reach the disk.
     torn: Vec<(Arc<File>, u64, Vec<u8>)>,
+    /// How many writes were torn, and how many of their bytes do not.
+    torn_off: (u64, u64),
 }
 
 impl Unsynced {
@@ -122,6 +125,7 @@ impl Unsynced {
             names,
             next_sync: 0,
             torn: Vec::new(),
+            torn_off: (0, 0),
         }
     }
 
@@ -179,10 +183,13 @@ impl Unsynced {
     pub(super) fn tear(&mut self, file: &Arc<File>, at: u64, bytes: &[u8], torn: &Torn) {
         let parts = (torn.parts.max(1) as usize).min(bytes.len().max(1));
         let size = bytes.len().div_ceil(parts).max(1);
+        self.torn_off.0 += 1;
         for (number, part) in (1..).zip(bytes.chunks(size)) {
             if torn.keep.contains(&number) {
                 let offset = at + (size as u64) * u64::from(number - 1);
                 self.torn.push((Arc::clone(file), offset, part.to_vec()));
+            } else {
+                self.torn_off.1 += part.len() as u64;
             }
         }
     }
@@ -204,6 +211,9 @@ impl Unsynced {
             lost.files += u64::from(touched > 0);
             lost.bytes += touched;
         }
+        let (writes, bytes) = std::mem::take(&mut self.torn_off);
+        lost.files += writes;
+        lost.bytes += bytes;
         for (file, at, bytes) in std::mem::take(&mut self.torn) {
             file.write_all_at(&bytes, at)?;
         }

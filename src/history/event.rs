@@ -1,5 +1,7 @@
 //! Events of a run: faults, phases, trials, probes, and what the nodes themselves report.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
@@ -71,6 +73,15 @@ pub enum EventKind {
     FaultHealed {
         /// Which.
         fault: FaultId,
+    },
+    /// What a fault really did, as far as it can be counted: `lost_files`, `lost_bytes` and
+    /// `lost_names` when the power failed; `calls` of the kind that a rule of a disk means, and
+    /// `hits`, those that it struck.
+    FaultMeasured {
+        /// Which.
+        fault: FaultId,
+        /// By name.
+        figures: BTreeMap<String, u64>,
     },
     /// A node's process was spawned.
     ProcessStarted {

@@ -6,7 +6,9 @@ use tokio::time::timeout;
 
 use super::stage::Stage;
 use crate::cluster::{Armed, ClusterError, Landing, Missed, Trigger};
+use crate::disk::{Lost, Met};
 use crate::fault::Chosen;
+use crate::history::EventKind;
 use crate::id::FaultId;
 
 impl Stage {
@@ -45,6 +47,45 @@ impl Stage {
                 trigger.within, trigger.rule
             ))),
         }
+    }
+
+    /// Records and tells what a power failure took.
+    pub(super) fn tell_lost(&self, fault: FaultId, lost: Lost) {
+        let Lost {
+            files,
+            bytes,
+            names,
+        } = lost;
+        self.measured(
+            fault,
+            &[
+                ("lost_files", files),
+                ("lost_bytes", bytes),
+                ("lost_names", names),
+            ],
+        );
+        self.tell_more(&format!(
+            "lost {bytes} bytes in {files} files, and {names} changes of names"
+        ));
+    }
+
+    /// Records what the rules of a disk met, and warns if that was nothing.
+    pub(super) fn tell_met(&self, fault: FaultId, met: Met) {
+        self.measured(fault, &[("calls", met.calls), ("hits", met.hits)]);
+        if met.hits == 0 {
+            self.warn(&format!(
+                "{fault} was in force on the disk, but no call met it ({} of its kind came)",
+                met.calls
+            ));
+        }
+    }
+
+    fn measured(&self, fault: FaultId, figures: &[(&str, u64)]) {
+        let figures = figures
+            .iter()
+            .map(|(name, figure)| ((*name).to_owned(), *figure))
+            .collect();
+        self.record(EventKind::FaultMeasured { fault, figures });
     }
 
     fn missed(&self, reason: &str) -> Missed {

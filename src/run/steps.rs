@@ -241,6 +241,9 @@ impl<'a> Conductor<'a> {
                 });
                 let lag = landing.landed_at.since(landing.asked_at);
                 stage.tell_fault(landing.asked_at, &line_tag, &chosen.label, Some(lag));
+                if let Some(lost) = landing.lost {
+                    stage.tell_lost(id, lost);
+                }
                 if chosen.effects.is_empty() {
                     stage.record_at(landing.landed_at, EventKind::FaultHealed { fault: id });
                 }
@@ -299,6 +302,9 @@ impl<'a> Conductor<'a> {
                 for fault in healed.faults {
                     self.stage
                         .record_at(healed.at, EventKind::FaultHealed { fault });
+                }
+                for (fault, met) in healed.met {
+                    self.stage.tell_met(fault, met);
                 }
             }
             Err(error) => self.stage.warn(&error.to_string()),

@@ -1,12 +1,14 @@
 //! The disks under the nodes' data: what calls to them meet, and what a power failure takes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Cluster;
 use crate::cluster::answer::ClusterError;
-use crate::cluster::effect::Trigger;
-use crate::disk::{Disk, Lost};
-use crate::id::NodeId;
+use crate::cluster::effect::{Effect, Trigger};
+use crate::cluster::ledger::rules_of;
+use crate::disk::{Disk, Lost, Met};
+use crate::id::{FaultId, NodeId};
 
 /// A power failure that waits for its call.
 #[derive(Debug)]
@@ -66,6 +68,29 @@ impl Cluster {
         rules.extend(armed.map(|(number, rule)| (*number, rule.clone())));
         let set = disk.set(rules).await;
         set.map_err(|source| ClusterError::Disk { node, source })
+    }
+
+    /// What the rules of this fault have met so far, on all disks together; nothing if it has none.
+    pub(super) async fn disk_met(&self, fault: FaultId) -> Option<Met> {
+        let effects = self.ledger.in_force().get(&fault)?;
+        let mut sum = None;
+        let nodes: BTreeSet<NodeId> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Disk { node, .. } => Some(*node),
+                _ => None,
+            })
+            .collect();
+        for disk in nodes.iter().filter_map(|node| self.disks.get(node)) {
+            // A disk that does not answer has met nothing that anybody knows of.
+            let met = disk.met().await.unwrap_or_default();
+            let sum: &mut Met = sum.get_or_insert_default();
+            for (_, met) in met.range(rules_of(fault)) {
+                sum.calls += met.calls;
+                sum.hits += met.hits;
+            }
+        }
+        sum
     }
 
     /// A process that was killed while it waits for its disk cannot die before that answers.
