@@ -148,13 +148,16 @@ async fn revive(stage: &Stage, node: NodeId) {
     }
 }
 
-/// The last lines that a node wrote to stderr.
+/// The last lines that a node wrote to stderr since it was asked for them before: each process of
+/// a node is asked when it has died.
 pub(super) fn last_words(stage: &Stage, node: NodeId) -> String {
     let Some(folder) = stage.folders.get(&node) else {
         return String::new();
     };
     let text = std::fs::read(folder.join("stderr")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+    let before = stage.heard.borrow_mut().insert(node, text.len());
+    let new = text.get(before.unwrap_or(0)..).unwrap_or(&text);
+    let text = String::from_utf8_lossy(new);
     let lines: Vec<&str> = text.lines().rev().take(LAST_LINES).collect();
     if lines.is_empty() {
         return "it wrote nothing to stderr".to_owned();

@@ -251,6 +251,7 @@ pub(super) async fn stage(
         changed: Notify::new(),
         alarm: watch::Sender::new(None),
         so_far: RefCell::default(),
+        heard: RefCell::default(),
         progress: Rc::clone(progress),
     };
     let restart_crashed = plan.cluster.restart == RestartPolicy::OnCrash;

@@ -57,6 +57,8 @@ pub(super) struct Stage {
     pub(super) alarm: watch::Sender<Option<Alarm>>,
     /// What happened so far, without probes and samples, for the lines printed meanwhile.
     pub(super) so_far: RefCell<Vec<Event>>,
+    /// How much of its stderr each node was asked for.
+    pub(super) heard: RefCell<BTreeMap<NodeId, usize>>,
     pub(super) progress: Rc<dyn Progress>,
 }
 
