@@ -4,8 +4,10 @@
 //! (docs/architecture.md, enforced by `tests/tidy.rs`).
 
 pub mod clock;
+pub mod dial;
 pub mod exit;
 pub mod id;
+pub mod parcel;
 pub mod ready;
 mod registry;
 pub mod seed;
@@ -17,6 +19,7 @@ pub mod history;
 pub mod disk;
 pub mod link;
 pub mod model;
+pub mod packet;
 
 pub mod check;
 pub mod cluster;

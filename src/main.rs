@@ -1,7 +1,7 @@
 //! The `chaos` command.
 //!
-//! The same executable is also the reaper (`chaos __reaper`), the faulty disk (`chaos __disk`) and
-//! the bundled node (`chaos node`): one build is enough. They are dispatched before anything else
+//! The same executable is also the reaper (`chaos __reaper`), the faulty disk (`chaos __disk`),
+//! the packet switch (`chaos __switch`) and the bundled node (`chaos node`): one build is enough. They are dispatched before anything else
 //! is set up.
 
 use std::ffi::OsString;
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match arguments.get(1).and_then(|word| word.to_str()) {
         Some(chaos::cluster::REAPER_COMMAND) => chaos::cluster::reaper_main(),
+        Some(chaos::packet::SWITCH_COMMAND) => chaos::packet::switch_main(&arguments[2..]),
         Some(chaos::disk::DISK_COMMAND) => chaos::disk::disk_main(&arguments[2..]),
         Some(chaos::space::ENTER_COMMAND) => chaos::space::enter_main(&arguments[2..]),
         Some("node") => node(&arguments[1..]),

@@ -68,6 +68,16 @@ pub fn leave(spaces: Spaces) -> Result<bool, String> {
     Ok(needs_user)
 }
 
+/// The number of this process as the harness sees it, which may not be what the process itself sees.
+///
+/// # Errors
+/// If `/proc` is not there.
+pub fn own_number() -> io::Result<u32> {
+    let name = std::fs::read_link("/proc/self")?;
+    let number = name.to_str().and_then(|name| name.parse().ok());
+    number.ok_or_else(|| io::Error::other("/proc/self names no process"))
+}
+
 /// Where a process is to be started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Where {
@@ -77,6 +87,23 @@ pub struct Where {
 }
 
 impl Where {
+    /// Both, those of `inner` entered last.
+    #[must_use]
+    pub fn and(mut self, inner: Self) -> Self {
+        self.spaces.extend(inner.spaces);
+        self
+    }
+
+    /// The arguments with which `program`, which is this one, starts itself in the folder `dir`.
+    #[must_use]
+    pub fn wrap_if_any(&self, program: &Path, arguments: Vec<String>, dir: &Path) -> Vec<String> {
+        if self.spaces.is_empty() {
+            arguments
+        } else {
+            self.wrap(program, arguments, dir)
+        }
+    }
+
     /// What is to be started instead of `program` with `arguments` in the folder `dir`.
     #[must_use]
     pub fn wrap(&self, program: &Path, arguments: Vec<String>, dir: &Path) -> Vec<String> {

@@ -8,6 +8,7 @@ use crate::clock::Nanos;
 use crate::disk::{DiskError, Lost, Met};
 use crate::id::{FaultId, NodeId};
 use crate::link::{LinkId, RuleError};
+use crate::packet::SwitchError;
 
 /// A fault that is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +108,12 @@ pub enum ClusterError {
     /// Rules of links could not be obeyed.
     #[error(transparent)]
     Rules(#[from] RuleError),
+    /// Rules of packets could not.
+    #[error(transparent)]
+    Switch(#[from] SwitchError),
+    /// Connections were to be struck where nobody but the kernel knows them.
+    #[error("`{0}` strikes connections: it needs `network: proxy`")]
+    NoStreams(&'static str),
     /// The journal could not be written.
     #[error("the journal of faults cannot be written: {0}")]
     Journal(io::Error),

@@ -23,6 +23,7 @@ use super::effect::{Damage, Effect, Ending};
 use super::journal::{Entry, FaultState, Journal};
 use super::keep::Keep;
 use super::ledger::{Ledger, Step, hampered, steps, victim};
+use super::network::Network;
 use super::process::{LANDS_WITHIN, Process};
 use super::reaper::Reaper;
 use super::roster::Roster;
@@ -31,7 +32,6 @@ use super::view::ProcessState;
 use crate::clock::{Nanos, RunClock};
 use crate::disk::{Disk, Lost, Rule as DiskRule};
 use crate::id::{FaultId, NodeId};
-use crate::link::Links;
 
 /// Nodes whose processes a fault changes, and whether it brings them down. Only such a node is
 /// started when the fault ends: one that died by itself stays dead.
@@ -41,7 +41,7 @@ type Victims = BTreeMap<NodeId, bool>;
 #[derive(Debug)]
 pub struct Cluster {
     specs: BTreeMap<NodeId, NodeSpec>,
-    links: Arc<Links>,
+    network: Network,
     clock: RunClock,
     roster: Arc<Roster>,
     ledger: Ledger,
@@ -66,7 +66,7 @@ impl Cluster {
     pub fn new(setup: Setup) -> Result<Self, ClusterError> {
         let mut specs = BTreeMap::new();
         for spec in setup.nodes {
-            check(&spec)?;
+            check(&spec, setup.network.is_apart())?;
             let id = spec.id;
             if specs.insert(id, spec).is_some() {
                 return Err(ClusterError::TwoNodes(id));
@@ -80,13 +80,13 @@ impl Cluster {
             }
         }
         let journal = Journal::create(&setup.journal).map_err(ClusterError::Journal)?;
-        let roster = Roster::new(setup.clock, setup.events, Arc::clone(&setup.links));
+        let roster = Roster::new(setup.clock, setup.events, setup.network.clone());
         let roster = Arc::new(roster);
         let socket = Arc::clone(setup.reaper.socket().map_err(ClusterError::Reaper)?);
         let listener = tokio::spawn(Arc::clone(&roster).listen(socket));
         Ok(Self {
             specs,
-            links: setup.links,
+            network: setup.network,
             clock: setup.clock,
             roster,
             ledger: Ledger::default(),
@@ -107,7 +107,7 @@ impl Cluster {
     /// # Errors
     /// If there is no such node, or it is not down, or would not listen on loopback.
     pub fn respecify(&mut self, spec: NodeSpec) -> Result<(), ClusterError> {
-        check(&spec)?;
+        check(&spec, self.network.is_apart())?;
         if self.roster.state(spec.id) != ProcessState::Down {
             return Err(ClusterError::NotDown(spec.id));
         }
@@ -309,12 +309,6 @@ impl Cluster {
         self.reaper.dismiss().map_err(ClusterError::Reaper)
     }
 
-    /// The links.
-    #[must_use]
-    pub const fn links(&self) -> &Arc<Links> {
-        &self.links
-    }
-
     /// The effects in force.
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {
@@ -374,7 +368,7 @@ impl Cluster {
             .iter()
             .any(|effect| matches!(effect, Effect::Link { .. }))
         {
-            self.links.set_rules(self.ledger.rules()).await?;
+            self.network.set_rules(self.ledger.rules()).await?;
         }
         let mut struck = Vec::new();
         for node in victims(effects).into_keys() {
@@ -401,11 +395,7 @@ impl Cluster {
     /// Brings links and these nodes to what the ledger wants, links first: a started node must not
     /// send its first SYN into a cut, which TCP would repeat only after a second.
     async fn restore(&mut self, nodes: &Victims) -> Result<(), ClusterError> {
-        let mut result = self
-            .links
-            .set_rules(self.ledger.rules())
-            .await
-            .map_err(Into::into);
+        let mut result = self.network.set_rules(self.ledger.rules()).await;
         for (node, was_brought_down) in nodes {
             if self.roster.state(*node) != ProcessState::Down || *was_brought_down {
                 let moved = self.reconcile(*node).await;

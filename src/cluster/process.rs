@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::process::{Signal, pidfd_send_signal};
@@ -30,7 +30,8 @@ pub(super) struct Process {
 
 impl Process {
     /// From what the reaper sent. Call it inside a tokio runtime.
-    pub(super) fn new(pid: u32, pidfd: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(pidfd: OwnedFd) -> io::Result<Self> {
+        let pid = number_of(&pidfd)?;
         #[expect(
             deprecated,
             reason = "its successor is unsafe; an OwnedFd keeps every promise"
@@ -116,6 +117,14 @@ impl Process {
         }
         Ok(states)
     }
+}
+
+/// The process id behind a pidfd, as it is here: whoever spawned it may live in a namespace with
+/// other numbers. 0, which is nobody's, if it has ended and was reaped meanwhile.
+fn number_of(pidfd: &OwnedFd) -> io::Result<u32> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let field = info.lines().find_map(|line| line.strip_prefix("Pid:"));
+    Ok(field.and_then(|text| text.trim().parse().ok()).unwrap_or(0))
 }
 
 /// The third field of a stat line; the second, the name, may itself hold brackets and spaces.

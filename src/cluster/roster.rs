@@ -12,20 +12,20 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::network::Network;
 use super::process::Process;
 use super::reaper::{Incoming, Report, Socket};
 use super::view::ProcessState;
 use crate::clock::RunClock;
 use crate::history::{Event, EventKind, ExitStatus};
 use crate::id::NodeId;
-use crate::link::Links;
 
 /// What is known of all nodes, and who is to be told of changes.
 #[derive(Debug)]
 pub(super) struct Roster {
     clock: RunClock,
     events: mpsc::UnboundedSender<Event>,
-    links: Arc<Links>,
+    network: Network,
     entries: Mutex<Entries>,
     changed: Notify,
 }
@@ -42,6 +42,8 @@ struct Entries {
 #[derive(Debug, Default)]
 struct Entry {
     process: Option<Arc<Process>>,
+    /// Of the launch of this process.
+    tag: u64,
     paused: bool,
     incarnation: u32,
     end_is_asked: bool,
@@ -58,12 +60,12 @@ impl Roster {
     pub(super) fn new(
         clock: RunClock,
         events: mpsc::UnboundedSender<Event>,
-        links: Arc<Links>,
+        network: Network,
     ) -> Self {
         Self {
             clock,
             events,
-            links,
+            network,
             entries: Mutex::default(),
             changed: Notify::new(),
         }
@@ -161,21 +163,21 @@ impl Roster {
     fn hear(&self, incoming: Incoming) {
         match incoming.report {
             Report::Ready => {}
-            Report::Spawned { tag, pid } => self.enter(tag, pid, incoming.pidfd),
+            Report::Spawned { tag } => self.enter(tag, incoming.pidfd),
             Report::Refused { tag, error } => {
                 if let Some((_, answer)) = self.entries().launches.remove(&tag) {
                     // Who asked may have given up waiting.
                     let _ = answer.send(Err(io::Error::other(error)));
                 }
             }
-            Report::Exited { pid, status } => self.leave(pid, status),
+            Report::Exited { tag, status } => self.leave(tag, status),
         }
     }
 
-    fn enter(&self, tag: u64, pid: u32, pidfd: Option<std::os::fd::OwnedFd>) {
+    fn enter(&self, tag: u64, pidfd: Option<std::os::fd::OwnedFd>) {
         let process = pidfd
             .ok_or_else(|| io::Error::other("the reaper sent no pidfd"))
-            .and_then(|pidfd| Process::new(pid, pidfd));
+            .and_then(Process::new);
         let mut entries = self.entries();
         let Some((node, answer)) = entries.launches.remove(&tag) else {
             return;
@@ -191,6 +193,8 @@ impl Roster {
             entry.incarnation += 1;
             entry.paused = false;
             entry.end_is_asked = false;
+            let pid = process.pid();
+            entry.tag = tag;
             entry.process = Some(Arc::new(process));
             let incarnation = entry.incarnation;
             self.tell(EventKind::ProcessStarted {
@@ -198,24 +202,20 @@ impl Roster {
                 pid,
                 incarnation,
             });
-            self.links.set_running(node, true);
+            self.network.set_running(node, true);
         });
         drop(entries);
         let _ = answer.send(result);
     }
 
-    fn leave(&self, pid: u32, status: ExitStatus) {
+    fn leave(&self, tag: u64, status: ExitStatus) {
         let mut entries = self.entries();
-        let gone = entries.nodes.iter_mut().find(|(_, entry)| {
-            entry
-                .process
-                .as_ref()
-                .is_some_and(|process| process.pid() == pid)
-        });
+        let mut nodes = entries.nodes.iter_mut();
+        let gone = nodes.find(|(_, entry)| entry.process.is_some() && entry.tag == tag);
         if let Some((node, entry)) = gone {
             entry.process = None;
             entry.paused = false;
-            self.links.set_running(*node, false);
+            self.network.set_running(*node, false);
             self.tell(EventKind::ProcessExited {
                 node: *node,
                 status,
@@ -230,11 +230,11 @@ impl Roster {
     fn lose_reaper(&self) {
         let mut entries = self.entries();
         entries.reaper_is_gone = true;
-        let orphans: Vec<u32> = entries
+        let orphans: Vec<u64> = entries
             .nodes
             .values()
-            .filter_map(|e| e.process.as_ref())
-            .map(|p| p.pid())
+            .filter(|entry| entry.process.is_some())
+            .map(|entry| entry.tag)
             .collect();
         for (_, answer) in std::mem::take(&mut entries.launches).into_values() {
             let _ = answer.send(Err(reaper_is_gone()));
@@ -243,9 +243,9 @@ impl Roster {
         if !orphans.is_empty() {
             self.warn("the reaper is gone, and all nodes with it".to_owned());
         }
-        for pid in orphans {
+        for tag in orphans {
             self.leave(
-                pid,
+                tag,
                 ExitStatus::Signal(rustix::process::Signal::KILL.as_raw()),
             );
         }

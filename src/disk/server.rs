@@ -56,7 +56,7 @@ fn serve(arguments: &[OsString]) -> io::Result<()> {
         }
     };
     report(&Report::Ready {
-        pid: std::process::id(),
+        pid: space::own_number()?,
         user,
     });
     for line in BufReader::new(socket).lines() {

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::part::Part;
-use super::{Bindings, Chosen, Fault, Misfit, Selector, Unresolved};
+use super::{Bindings, Chosen, Fault, Misfit, Network, Selector, Unresolved};
 use crate::cluster::ClusterView;
 use crate::link::Rule;
 use crate::seed::Stream;
@@ -17,6 +17,13 @@ pub struct Corrupt(pub Part);
 impl Fault for Corrupt {
     fn fits(&self, nodes: u8) -> Result<(), Misfit> {
         self.0.fits(nodes)
+    }
+
+    fn suits(&self, network: Network) -> Result<(), Misfit> {
+        network.needs_streams(
+            "corrupt",
+            "a packet with a wrong bit fails its checksum: write `drop` instead",
+        )
     }
 
     fn selectors(&self) -> Vec<&Selector> {

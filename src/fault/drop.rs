@@ -5,8 +5,7 @@ use serde::Deserialize;
 use super::choose::Chooser;
 use super::ends::{End, EndKeys, Ends};
 use super::sample::ShareSpec;
-use super::units::HELP_MARK;
-use super::{Bindings, Chosen, Fault, Misfit, Selector, Unresolved};
+use super::{Bindings, Chosen, Fault, Misfit, Network, Selector, Unresolved};
 use crate::cluster::ClusterView;
 use crate::link::{DropLayer, Rule};
 use crate::seed::Stream;
@@ -19,17 +18,18 @@ pub struct Drop {
     pub ends: Ends,
     /// How much is lost.
     pub loss: ShareSpec,
-    /// Of what a loss consists.
-    pub layer: Layer,
+    /// Of what a loss consists; frames between proxies, packets between namespaces if not said.
+    pub layer: Option<Layer>,
 }
 
 /// The words of `layer:`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
     /// Whole length-prefixed messages vanish.
-    #[default]
     Frame,
+    /// Whole IP packets vanish between network namespaces.
+    Packet,
     /// Segments are held back for a retransmission timeout, nothing vanishes.
     Stall,
     /// The bytes of segments are deleted: the receiver sees a broken protocol.
@@ -43,8 +43,7 @@ struct Keys {
     from: Option<End>,
     to: Option<End>,
     loss: ShareSpec,
-    #[serde(default)]
-    layer: Layer,
+    layer: Option<Layer>,
 }
 
 impl TryFrom<Keys> for Drop {
@@ -59,12 +58,6 @@ impl TryFrom<Keys> for Drop {
             layer,
         } = keys;
         let ends = EndKeys { between, from, to }.ends()?;
-        if layer == Layer::Frame && [&ends.from, &ends.to].contains(&&End::Clients) {
-            return Err(format!(
-                "`layer: frame` needs a protocol between nodes, clients speak their own{HELP_MARK}\
-                 write `layer: stall` for a link of clients"
-            ));
-        }
         Ok(Self { ends, loss, layer })
     }
 }
@@ -75,6 +68,7 @@ impl Layer {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Frame => "frame",
+            Self::Packet => "packet",
             Self::Stall => "stall",
             Self::Corrupt => "corrupt",
         }
@@ -83,6 +77,7 @@ impl Layer {
     const fn drop_layer(self) -> DropLayer {
         match self {
             Self::Frame => DropLayer::Frame,
+            Self::Packet => DropLayer::Packet,
             Self::Stall => DropLayer::Stall,
             Self::Corrupt => DropLayer::Corrupt,
         }
@@ -100,6 +95,30 @@ impl Fault for Drop {
         self.ends.fits(nodes)
     }
 
+    fn suits(&self, network: Network) -> Result<(), Misfit> {
+        let of_clients = [&self.ends.from, &self.ends.to].contains(&&End::Clients);
+        match (network, self.layer) {
+            (Network::Proxy, Some(Layer::Packet)) => Err(Misfit::new(
+                "`layer: packet` needs packets, a proxy has streams",
+                "write `network: packet` at the top of the plan, or `layer: stall`",
+            )),
+            (Network::Proxy, None | Some(Layer::Frame)) if of_clients => Err(Misfit::new(
+                "`layer: frame` needs a protocol between nodes, clients speak their own",
+                "write `layer: stall` for a link of clients",
+            )),
+            (Network::Packet, Some(layer @ (Layer::Frame | Layer::Stall | Layer::Corrupt))) => {
+                Err(Misfit::new(
+                    format!(
+                        "`layer: {}` needs a proxy, this plan has `network: packet`",
+                        layer.word()
+                    ),
+                    "leave `layer` out: packets are lost then",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn selectors(&self) -> Vec<&Selector> {
         self.ends.selectors()
     }
@@ -112,11 +131,14 @@ impl Fault for Drop {
     ) -> Result<Chosen, Unresolved> {
         Chooser::attempt(view, stream, bindings, |chooser| {
             let loss = self.loss.draw(chooser.stream());
-            let layer = self.layer.drop_layer();
+            // Where there are only packets, each is a frame.
+            let layer = self.layer.map_or(DropLayer::Frame, Layer::drop_layer);
             let verb = match self.layer {
-                Layer::Frame | Layer::Stall => format!("drop {}", ShareSpec::Fixed(loss)),
+                None | Some(Layer::Frame | Layer::Packet | Layer::Stall) => {
+                    format!("drop {}", ShareSpec::Fixed(loss))
+                }
                 // It is the one that breaks streams: it says so.
-                Layer::Corrupt => format!("delete {} of the bytes", ShareSpec::Fixed(loss)),
+                Some(Layer::Corrupt) => format!("delete {} of the bytes", ShareSpec::Fixed(loss)),
             };
             let rule = Rule::Drop { loss, layer };
             self.ends.choose(view, chooser, &verb, rule)
@@ -124,8 +146,13 @@ impl Fault for Drop {
     }
 
     fn parameters(&self) -> String {
-        let (loss, layer) = (self.loss, self.layer.word());
-        format!("{{{}, loss: {loss}, layer: {layer}}}", self.ends)
+        let layer = self.layer.map(|layer| format!(", layer: {}", layer.word()));
+        format!(
+            "{{{}, loss: {}{}}}",
+            self.ends,
+            self.loss,
+            layer.unwrap_or_default()
+        )
     }
 }
 
@@ -142,7 +169,7 @@ mod tests {
                 both_ways: true,
             },
             loss,
-            layer: Layer::Frame,
+            layer: Some(Layer::Frame),
         };
         drop.effects(&steady(3), &mut stream(), &Bindings::default())
             .unwrap()
@@ -167,7 +194,7 @@ mod tests {
                 both_ways: true,
             },
             loss: ShareSpec::Uniform(0.05, 0.6),
-            layer: Layer::Stall,
+            layer: Some(Layer::Stall),
         };
         let (mut used, mut fresh) = (stream(), stream());
         assert!(

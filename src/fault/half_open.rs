@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::choose::Chooser;
 use super::ends::Ends;
-use super::{Bindings, Chosen, Fault, Misfit, Selector, Unresolved};
+use super::{Bindings, Chosen, Fault, Misfit, Network, Selector, Unresolved};
 use crate::cluster::{ClusterView, Damage};
 use crate::seed::Stream;
 
@@ -17,6 +17,10 @@ pub struct HalfOpen(pub Ends);
 impl Fault for HalfOpen {
     fn fits(&self, nodes: u8) -> Result<(), Misfit> {
         self.0.fits(nodes)
+    }
+
+    fn suits(&self, network: Network) -> Result<(), Misfit> {
+        network.needs_streams("half_open", "leave it out, or write `network: proxy`")
     }
 
     fn selectors(&self) -> Vec<&Selector> {

@@ -38,6 +38,8 @@ mod units;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Deserialize;
+
 use crate::cluster::{ClusterView, Damage, Effect, Trigger};
 use crate::id::NodeId;
 use crate::registry::registry;
@@ -78,6 +80,14 @@ pub trait Fault: fmt::Debug {
     /// Why it cannot work, and what to write instead.
     fn fits(&self, nodes: u8) -> Result<(), Misfit>;
 
+    /// Refuses a network that cannot do it.
+    ///
+    /// # Errors
+    /// Why not, and what to write instead.
+    fn suits(&self, _network: Network) -> Result<(), Misfit> {
+        Ok(())
+    }
+
     /// Every selector it holds, so that a plan can check names and nodes before the run.
     fn selectors(&self) -> Vec<&Selector>;
 
@@ -100,6 +110,39 @@ pub trait Fault: fmt::Debug {
 
     /// Its parameters as they would be written in a plan, without the verb: `{node: leader}`.
     fn parameters(&self) -> String;
+}
+
+/// What carries the data of the cluster: `network:` of a plan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// `proxy`: streams of bytes, through proxies on loopback.
+    #[default]
+    Proxy,
+    /// `packet`: IP packets between network namespaces.
+    Packet,
+}
+
+impl Network {
+    /// As written in a plan.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Packet => "packet",
+        }
+    }
+
+    /// Refuses what only streams can suffer.
+    fn needs_streams(self, verb: &str, help: &str) -> Result<(), Misfit> {
+        match self {
+            Self::Proxy => Ok(()),
+            Self::Packet => Err(Misfit::new(
+                format!("`{verb}` needs a proxy, this plan has `network: packet`"),
+                help,
+            )),
+        }
+    }
 }
 
 /// What a fault chose.

@@ -336,16 +336,17 @@ pub const MANUALS: &[Manual] = &[
             ],
             [
                 "layer",
-                "frame, stall, corrupt",
-                "frame",
-                "of what a loss consists",
+                "frame, stall, corrupt; packet",
+                "frame; packet",
+                "of what a loss consists; packet with `network: packet`, which has no other",
             ],
         ],
         does: "`frame`: whole messages between nodes vanish; which ones follows from seed, link \
                and index alone. `stall`: a segment (of at most 1448 bytes) and all behind it wait \
                for TCP's retransmission timeout (200 ms, doubling) or a fast retransmit. \
                `corrupt`: the bytes of segments are deleted from the stream, which no network \
-               does: it tries how robust a protocol is.",
+               does: it tries how robust a protocol is. `packet`: IP packets vanish, SYNs and \
+               acknowledgements too, and TCP sends again.",
         needs: NOTHING,
         landed: PROXY,
         ends: PASSES_AGAIN,

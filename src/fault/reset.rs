@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::choose::Chooser;
 use super::ends::Ends;
-use super::{Bindings, Chosen, Fault, Misfit, Selector, Unresolved};
+use super::{Bindings, Chosen, Fault, Misfit, Network, Selector, Unresolved};
 use crate::cluster::{ClusterView, Damage};
 use crate::seed::Stream;
 
@@ -16,6 +16,10 @@ pub struct Reset(pub Ends);
 impl Fault for Reset {
     fn fits(&self, nodes: u8) -> Result<(), Misfit> {
         self.0.fits(nodes)
+    }
+
+    fn suits(&self, network: Network) -> Result<(), Misfit> {
+        network.needs_streams("reset", "leave it out, or write `network: proxy`")
     }
 
     fn selectors(&self) -> Vec<&Selector> {

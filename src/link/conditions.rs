@@ -14,32 +14,34 @@ const RTO_MAX: Duration = Duration::from_secs(120);
 
 /// What one link does with data at present.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Conditions {
+pub struct Conditions {
     /// Nothing passes, everything is kept.
-    pub(super) cut: bool,
-    /// The probability that a frame vanishes.
-    pub(super) frame_loss: f64,
+    pub cut: bool,
+    /// The probability that a frame vanishes,
+    pub frame_loss: f64,
+    /// or a packet.
+    pub packet_loss: f64,
     /// The probability that a frame comes twice,
-    pub(super) frame_double: f64,
+    pub frame_double: f64,
     /// is overtaken by the next,
-    pub(super) frame_late: f64,
+    pub frame_late: f64,
     /// or, as a segment where nothing is framed, has a bit flipped.
-    pub(super) flip: f64,
+    pub flip: f64,
     /// The probability that a segment must be sent again,
-    pub(super) segment_loss: f64,
+    pub segment_loss: f64,
     /// or is deleted from the stream.
-    pub(super) segment_delete: f64,
+    pub segment_delete: f64,
     /// How many bytes may pass in a second.
-    pub(super) rate: Option<u64>,
+    pub rate: Option<u64>,
     /// By how much data is late,
-    pub(super) delay: Duration,
+    pub delay: Duration,
     /// give or take this much.
-    pub(super) jitter: Jitter,
+    pub jitter: Jitter,
 }
 
 /// The jitters of all delays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Jitter {
+pub struct Jitter {
     uniform: Duration,
     normal: Duration,
     pareto: Duration,
@@ -52,7 +54,8 @@ const PARETO_MOST: f64 = 100.0;
 
 impl Conditions {
     /// The sum of `rules`.
-    pub(super) fn of(rules: &[Rule]) -> Self {
+    #[must_use]
+    pub fn of(rules: &[Rule]) -> Self {
         let mut sum = Self::default();
         for rule in rules {
             match *rule {
@@ -75,6 +78,12 @@ impl Conditions {
                 } => {
                     sum.segment_delete = either(sum.segment_delete, loss);
                 }
+                Rule::Drop {
+                    loss,
+                    layer: DropLayer::Packet,
+                } => {
+                    sum.packet_loss = either(sum.packet_loss, loss);
+                }
                 Rule::Delay { by, jitter, spread } => {
                     sum.delay = sum.delay.saturating_add(by.into());
                     let sum = match spread {
@@ -96,13 +105,27 @@ impl Conditions {
         sum
     }
 
+    /// The probability that a packet vanishes, where each is a message of its own.
+    #[must_use]
+    pub fn packet_loss(&self) -> f64 {
+        either(self.packet_loss, self.frame_loss)
+    }
+
+    /// Whether everything passes as if there were no rules.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether data that has arrived may have to wait before it is passed on.
-    pub(super) fn holds_back(&self) -> bool {
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
         self.segment_loss > 0.0 || !self.delay.is_zero() || !self.jitter.is_zero()
     }
 
     /// How late a piece of data is whose fate is `draw` (in `[0, 1)`), never negative.
-    pub(super) fn lateness(&self, draw: f64) -> Duration {
+    #[must_use]
+    pub fn lateness(&self, draw: f64) -> Duration {
         let Jitter {
             uniform,
             normal,

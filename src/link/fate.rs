@@ -8,11 +8,11 @@ use crate::seed::{Seed, fnv1a};
 
 /// The key from which all fates of one link follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FateKey(u64);
+pub struct FateKey(u64);
 
 /// For which kind of decision a fate is drawn; each kind has its own sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Draw {
+pub enum Draw {
     /// Whether a frame vanishes.
     Frame,
     /// Whether a frame comes twice.
@@ -37,13 +37,15 @@ pub(super) enum Draw {
 
 impl FateKey {
     /// The key of `link` in a run with this seed.
-    pub(super) fn new(seed: Seed, link: LinkId) -> Self {
+    #[must_use]
+    pub fn new(seed: Seed, link: LinkId) -> Self {
         Self(mix(seed.0 ^ mix(fnv1a(link.to_string().as_bytes()))))
     }
 
     /// The `index`-th fate of one kind, uniform in `[0, 1)`.
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
-    pub(super) fn draw(self, kind: Draw, index: u64) -> f64 {
+    #[must_use]
+    pub fn draw(self, kind: Draw, index: u64) -> f64 {
         let bits = mix(mix(self.0 ^ kind.salt()).wrapping_add(index));
         (bits >> 11) as f64 / (1_u64 << 53) as f64
     }

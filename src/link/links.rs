@@ -92,6 +92,9 @@ pub enum RuleError {
         /// What was asked: `duplicated` or `reordered`.
         what: &'static str,
     },
+    /// Packets are to be dropped where there are streams.
+    #[error("packets of {0} cannot be dropped by a proxy, which has streams: use `layer: stall`")]
+    NotPackets(LinkId),
     /// A loss, or another share, is no probability.
     #[error("{link} cannot lose, or harm, {loss} of its data: a share is between 0 and 1")]
     NotAProbability {
@@ -348,6 +351,10 @@ impl Hub {
         let (loss, needs_frames) = match *rule {
             Rule::Throttle { rate: 0 } => return Err(RuleError::NoRate(link)),
             Rule::Cut | Rule::Delay { .. } | Rule::Throttle { .. } => return Ok(()),
+            Rule::Drop {
+                layer: DropLayer::Packet,
+                ..
+            } => return Err(RuleError::NotPackets(link)),
             Rule::Drop { loss, layer } => (
                 loss,
                 (layer == DropLayer::Frame).then_some(RuleError::NotFramed(link)),

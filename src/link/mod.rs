@@ -17,7 +17,8 @@ mod tests;
 mod tests_harm;
 mod throttle;
 
-pub use fate::frame_is_lost;
+pub use conditions::Conditions;
+pub use fate::{Draw, FateKey, frame_is_lost};
 pub use links::{Counters, Framing, Links, Path, RuleError};
 pub use rule::{DropLayer, Endpoint, LinkId, Rule, Spread};
-pub use self_test::SelfTest;
+pub use self_test::{Ends, SelfTest, compare};

@@ -99,6 +99,8 @@ pub enum DropLayer {
     /// Whole length-prefixed messages vanish. The fate of a frame is a function of seed, link and
     /// its index over the whole run. Only for protocols that the harness can frame.
     Frame,
+    /// Whole packets vanish between network namespaces. Only where the packet layer carries them.
+    Packet,
     /// Segments are held for a retransmission timeout, as TCP would: nothing vanishes.
     Stall,
     /// The bytes of segments (1448 at most) are deleted from the stream, which no network does to

@@ -60,22 +60,32 @@ impl Links {
         };
         let address = self.open(path).await?;
         self.set_running(NOBODY, true);
-        let measured = compare(&server, upstream, address).await;
+        let measured = async {
+            let direct = pair(&server, upstream).await?;
+            compare(direct, pair(&server, address).await?).await
+        };
+        let measured = measured.await;
         self.set_running(NOBODY, false);
         self.close(address);
         measured
     }
 }
 
-async fn compare(
-    server: &TcpListener,
-    upstream: SocketAddr,
-    proxy: SocketAddr,
-) -> io::Result<SelfTest> {
+/// Both ends of a connection, the dialer's first.
+pub type Ends = (TcpStream, TcpStream);
+
+async fn pair(server: &TcpListener, address: SocketAddr) -> io::Result<Ends> {
+    let dialer = dial(address).await?;
+    Ok((dialer, server.accept().await?.0))
+}
+
+/// Measures round trips on two ways in turn, so that both see the same load of the machine.
+///
+/// # Errors
+/// If a connection breaks.
+pub async fn compare(direct: Ends, proxied: Ends) -> io::Result<SelfTest> {
     let mut ways = Vec::new();
-    for address in [upstream, proxy] {
-        let dialer = dial(address).await?;
-        let (target, _) = server.accept().await?;
+    for (dialer, target) in [direct, proxied] {
         dialer.set_nodelay(true)?;
         target.set_nodelay(true)?;
         ways.push((dialer, target, Vec::with_capacity(ROUNDS)));

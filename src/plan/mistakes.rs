@@ -112,12 +112,19 @@ shows! {
     acting_on_a_violation_that_is_not_expected_is_warned_of:
         with_keys("on_violation: stop\nexpect: [converged]\n");
     what_is_not_built_yet_is_said_to_be_so:
-        "version: 1\nname: later\nnetwork: packet\nabort:\n  - harness_lag p99 > 50ms\n\
+        "version: 1\nname: later\nabort:\n  - harness_lag p99 > 50ms\n\
          cluster: {system: etcd, dir: x, restart: always}\nworkload: {kind: append}\nsteps:\n  - clock: {node: any, bump: 5s}\n  \
-         - power_off: {node: leader, lose_unsynced: true, for: 1s}\n  - drop: {between: [n1, n2], loss: 5%, layer: packet, burst: 3, for: 1s}\n  \
+         - power_off: {node: leader, lose_unsynced: true, for: 1s}\n  - drop: {between: [n1, n2], loss: 5%, burst: 3, for: 1s}\n  \
          - pause: {node: leader, until: steady}\n  - wait_for: {event: {kind: elected}, timeout: 5s}\n";
     clients_speak_no_frames:
         with_steps("  - drop: {between: [clients, leader], loss: 10%, for: 5s}\n");
+    packets_are_no_streams_and_streams_no_packets:
+        with_steps("  - drop: {between: [n1, n2], loss: 5%, layer: packet, for: 1s}\n");
+    an_unknown_network_is_refused:
+        with_keys("network: packets\n");
+    what_only_a_proxy_can_do_is_refused_between_namespaces:
+        with_keys("network: packet\n").replace("steps:\n", "steps:\n  - drop: {between: [n1, n2], loss: 5%, layer: stall, for: 1s}\n  \
+         - corrupt: {between: [n1, n2], share: 1%, for: 1s}\n  - reset: {between: [n1, n2]}\n  - half_open: {from: n1, to: n2}\n");
     a_trial_inside_a_trial_is_refused:
         with_steps("  - repeat:\n      times: 2\n      name: outer\n      steps:\n        - repeat: {times: 2, name: inner, steps: [{wait: 1s}]}\n");
     durations_come_in_few_shapes:

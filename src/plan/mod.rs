@@ -31,7 +31,7 @@ pub use steps::{
     Rounds, State, Step, WaitFor,
 };
 
-pub use crate::fault::{DurationSpec, Selector};
+pub use crate::fault::{DurationSpec, Network, Selector};
 
 use std::collections::BTreeMap;
 
@@ -56,6 +56,8 @@ pub struct Plan {
     pub cluster: ClusterSpec,
     /// The load.
     pub workload: WorkloadSpec,
+    /// What carries the data between nodes, and between them and clients.
+    pub network: Network,
     /// What happens once the check that runs meanwhile finds a violation.
     pub on_violation: OnViolation,
     /// The open-loop probes; `None` if the plan has none.

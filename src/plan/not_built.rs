@@ -19,7 +19,7 @@ const KEYS: &[(&str, &[&str])] = &[
 ];
 
 /// Words as values: layers, policies, states.
-const WORDS: &[&str] = &["packet", "always"];
+const WORDS: &[&str] = &["always"];
 
 /// Whether this key of this verb or section is one of the language.
 pub(super) fn key(owner: &str, key: &str) -> bool {

@@ -272,7 +272,8 @@ impl StepReader<'_> {
             for selector in fault.as_dyn().selectors() {
                 self.check_selector(selector, &entry.value);
             }
-            if let Err(misfit) = fault.as_dyn().fits(self.scope.nodes) {
+            let suits = fault.as_dyn().suits(self.scope.network);
+            if let Err(misfit) = fault.as_dyn().fits(self.scope.nodes).and(suits) {
                 self.reader.report(
                     Diagnostic::error(entry.key_span.clone(), misfit.message).help(misfit.help),
                 );

@@ -7,7 +7,7 @@ use super::read_steps::StepReader;
 use super::scope::Scope;
 use super::steps::{Action, Repeat, Rounds, Step};
 use super::{ClusterSpec, OnViolation, Plan, ProbeSpec, WorkloadSpec};
-use crate::fault::FaultSpec;
+use crate::fault::{FaultSpec, Network};
 
 /// The keys of a plan, in the order in which they are best written.
 const KEYS: &[&str] = &[
@@ -159,6 +159,9 @@ impl Reader {
         let cluster = self.section(root, "cluster", Self::cluster);
         let cluster = cluster.filter(|_| self.list.len() == mistakes);
         let workload = self.section(root, "workload", Self::workload);
+        let network = self.section(root, "network", |reader, node| {
+            reader.read::<Network>("network", node)
+        });
         let on_violation = self.section(root, "on_violation", |reader, node| {
             reader.read::<OnViolation>("on_violation", node)
         });
@@ -178,7 +181,8 @@ impl Reader {
             None => super::sections::MAX_NODES,
         };
         let steps = self.required(root, "steps", "...").map(|node| {
-            let scope = Scope::new(nodes, node);
+            let network = network.flatten().unwrap_or_default();
+            let scope = Scope::new(nodes, network, node);
             StepReader {
                 reader: self,
                 scope,
@@ -193,6 +197,7 @@ impl Reader {
             seed: seed?,
             cluster: cluster?.unwrap_or_default(),
             workload: workload?.unwrap_or_else(WorkloadSpec::default),
+            network: network?.unwrap_or_default(),
             on_violation: on_violation?.unwrap_or_default(),
             probe: probe?,
             steps: steps?,
@@ -203,7 +208,6 @@ impl Reader {
     /// Keys that are unknown, unbuilt, or a single word.
     fn top_level(&mut self, entry: &Entry) {
         match entry.key.as_str() {
-            "network" => self.only_word(&entry.value, "proxy", &["packet"]),
             "abort" => self.report(
                 Diagnostic::error(entry.key_span.clone(), "`abort` is not built yet")
                     .help("put the assertions under `expect`"),

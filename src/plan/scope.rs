@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::diagnostic::{Diagnostic, nearest};
 use super::document::{Kind, Node};
-use crate::fault::{FaultSpec, Selector};
+use crate::fault::{FaultSpec, Network, Selector};
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub(super) struct Open {
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     pub(super) nodes: u8,
+    pub(super) network: Network,
     bound: BTreeMap<String, Bound>,
     /// Every `as:` of the plan with its place, to tell "too early" from "unknown".
     all: BTreeMap<String, Range<usize>>,
@@ -46,9 +47,10 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    pub(super) fn new(nodes: u8, steps: &Node) -> Self {
+    pub(super) fn new(nodes: u8, network: Network, steps: &Node) -> Self {
         let mut scope = Self {
             nodes,
+            network,
             ..Self::default()
         };
         scope.collect_names(steps);

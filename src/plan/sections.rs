@@ -428,15 +428,6 @@ impl Reader {
         }
     }
 
-    /// A top-level word that only has one value for now.
-    pub(super) fn only_word(&mut self, node: &Node, built: &str, later: &[&str]) {
-        let key = match &node.kind {
-            Kind::Text(text) => text.clone(),
-            _ => node.describe(),
-        };
-        self.one_of(&node.span, &key, &[built], later);
-    }
-
     /// Refuses a word that is none of `built`, as unbuilt or as unknown.
     fn one_of(&mut self, span: &Range<usize>, word: &str, built: &[&str], later: &[&str]) {
         if built.contains(&word) {

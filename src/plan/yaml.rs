@@ -22,6 +22,7 @@ impl Plan {
         }
         self.cluster_lines(&mut lines);
         self.workload_lines(&mut lines);
+        lines.push(format!("network: {}", self.network.word()));
         lines.push(format!("on_violation: {}", self.on_violation.word()));
         if let Some(probe) = &self.probe {
             let ops = match (probe.write, probe.read) {

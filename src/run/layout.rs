@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path as FilePath, PathBuf};
 
 use super::setup::SetupError;
-use crate::cluster::{CLOCK_FILE, CLOCK_VARIABLE, NodeSpec, Ports};
+use crate::cluster::{CLOCK_FILE, CLOCK_VARIABLE, Network, NodeSpec, Ports};
 use crate::id::NodeId;
 use crate::link::{Endpoint, Framing, Links, Path};
+use crate::packet::{address, inside};
 use crate::plan::Plan;
 use crate::results::RunFolder;
 use crate::system::{Layout, System};
@@ -16,17 +17,13 @@ use crate::system::{Layout, System};
 pub(super) struct Layouts {
     pub(super) nodes: BTreeMap<NodeId, Layout>,
     pub(super) linked: BTreeMap<NodeId, SocketAddr>,
+    /// Where the harness itself reaches each node, past the links.
+    pub(super) direct: BTreeMap<NodeId, SocketAddr>,
     /// Holds the ports as long as the run lasts.
     pub(super) ports: Ports,
 }
 
 impl Layouts {
-    /// Where each node itself listens for clients.
-    pub(super) fn direct(&self) -> BTreeMap<NodeId, SocketAddr> {
-        let direct = |(node, layout): (&NodeId, &Layout)| (*node, layout.client);
-        self.nodes.iter().map(direct).collect()
-    }
-
     /// Each node's own folder.
     pub(super) fn folders(&self) -> BTreeMap<NodeId, PathBuf> {
         let folder = |(node, layout): (&NodeId, &Layout)| (*node, layout.dir.clone());
@@ -34,8 +31,50 @@ impl Layouts {
     }
 }
 
-/// Chooses ports and opens one path per pair of nodes and per client and node.
+/// Gives every node its place in the network.
 pub(super) async fn lay_out(
+    plan: &Plan,
+    folder: &RunFolder,
+    network: &Network,
+    system: &dyn System,
+    entropy: u64,
+) -> Result<Layouts, SetupError> {
+    match network {
+        Network::Proxy(links) => between_proxies(plan, folder, links, system, entropy).await,
+        Network::Packet(_) => apart(plan, folder, entropy),
+    }
+}
+
+/// Each node has a network of its own, so its ports are those that it always has.
+fn apart(plan: &Plan, folder: &RunFolder, entropy: u64) -> Result<Layouts, SetupError> {
+    let count = plan.cluster.nodes;
+    let at = |node, port| SocketAddr::from((address(Endpoint::Node(node)), port));
+    let mut layouts = Layouts {
+        nodes: BTreeMap::new(),
+        linked: BTreeMap::new(),
+        direct: BTreeMap::new(),
+        ports: Ports::new(entropy),
+    };
+    for node in NodeId::all(count) {
+        let client = at(node, CLIENT_PORT);
+        layouts.linked.insert(node, client);
+        let direct = SocketAddr::from((inside(node), CLIENT_PORT));
+        layouts.direct.insert(node, direct);
+        let others = NodeId::all(count).filter(|other| *other != node);
+        let layout = Layout {
+            dir: absolute(&folder.node(node)?)?,
+            client,
+            peer: at(node, PEER_PORT),
+            peers: others.map(|other| (other, at(other, PEER_PORT))).collect(),
+            program: plan.cluster.node_bin.as_ref().map(PathBuf::from),
+        };
+        layouts.nodes.insert(node, layout);
+    }
+    Ok(layouts)
+}
+
+/// Chooses ports and opens one path per pair of nodes and per client and node.
+async fn between_proxies(
     plan: &Plan,
     folder: &RunFolder,
     links: &Links,
@@ -62,6 +101,7 @@ pub(super) async fn lay_out(
     let mut layouts = Layouts {
         nodes: BTreeMap::new(),
         linked: BTreeMap::new(),
+        direct: BTreeMap::new(),
         ports,
     };
     for node in NodeId::all(count) {
@@ -74,6 +114,7 @@ pub(super) async fn lay_out(
         };
         let linked = links.open(path).await.map_err(harness("open a link"))?;
         layouts.linked.insert(node, linked);
+        layouts.direct.insert(node, upstream);
         let mut peers = BTreeMap::new();
         for other in NodeId::all(count).filter(|other| *other != node) {
             let (_, upstream) = addresses[&other];
@@ -99,6 +140,10 @@ pub(super) async fn lay_out(
     }
     Ok(layouts)
 }
+
+/// The ports of ZooKeeper, for clients and for peers.
+const CLIENT_PORT: u16 = 2181;
+const PEER_PORT: u16 = 2888;
 
 fn absolute(path: &FilePath) -> Result<PathBuf, SetupError> {
     std::path::absolute(path).map_err(|source| SetupError::Harness {

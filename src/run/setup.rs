@@ -9,12 +9,15 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use crate::clock::{Nanos, RunClock};
-use crate::cluster::{Cluster, ClusterError, NoFreePort, Reaper, Setup};
+use crate::cluster::{Cluster, ClusterError, Network, NoFreePort, NodeSpec, Reaper, Setup};
+use crate::dial::{Dialer, Sockets};
 use crate::fault::FaultSpec;
-use crate::history::{Event, EventKind, Header, Recorder, Recording, Value};
+use crate::history::{EventKind, Header, Recorder, Recording, Value};
 use crate::id::NodeId;
 use crate::link::Links;
 use crate::load::{Board, Load, LoadSettings, Pin, ProbeSettings, WorkerSettings};
+use crate::packet::{SWITCH_COMMAND, Switch};
+use crate::parcel;
 use crate::plan::{self, Plan, RestartPolicy};
 use crate::results::{FolderError, PlanFacts, RunFacts, RunFolder, RunName, names};
 use crate::seed::Seed;
@@ -212,17 +215,23 @@ pub(super) async fn stage(
     } = parts;
     let seed = Seed(request.seed);
     let harness = |what| move |source| SetupError::Harness { what, source };
-    let system = system_of(request)?;
-    let links = Arc::new(Links::start(seed).map_err(harness("start the links"))?);
-    let layouts = lay_out(plan, &folder, &links, &*system, clock.origin()).await?;
-    let traces = layouts
-        .nodes
-        .iter()
-        .filter_map(|(node, layout)| system.launch(*node, layout).trace);
-    let traces = Traces::follow(&traces.collect::<Vec<_>>(), clock)
-        .map_err(harness("follow the nodes' traces"))?;
+    let reaper = Reaper::start(&request.executable).await;
+    let reaper = reaper.map_err(harness("start the reaper"))?;
+    let (network, dialer) = network(plan, seed, &reaper, &folder).await?;
+    let system = system_of(request, dialer)?;
+    let layouts = lay_out(plan, &folder, &network, &*system, clock.origin()).await?;
+    let traces = traces(&layouts, &*system, clock).map_err(harness("follow the nodes' traces"))?;
     let journal = folder.file(names::LEDGER);
-    let (cluster, processes) = gather(request, clock, &layouts, &links, &*system, journal).await?;
+    let nodes = describe(request, &layouts, &*system);
+    let (events, processes) = mpsc::unbounded_channel();
+    let cluster = Cluster::new(Setup {
+        nodes,
+        network: network.clone(),
+        reaper,
+        clock,
+        events,
+        journal,
+    })?;
     let voters = plan.cluster.nodes;
     let context = super::judge::context(&facts_of(request));
     let stage = Stage {
@@ -232,9 +241,9 @@ pub(super) async fn stage(
         recorder,
         system,
         cluster: Mutex::new(Some(cluster)),
-        links,
-        direct: layouts.direct(),
+        network,
         folders: layouts.folders(),
+        direct: layouts.direct,
         linked: layouts.linked,
         _ports: layouts.ports,
         keys: (1..=plan.workload.keys.count)
@@ -265,15 +274,44 @@ pub(super) async fn stage(
     ))
 }
 
-/// Starts the reaper and describes all nodes to it; none runs yet.
-async fn gather(
-    request: &Request,
-    clock: RunClock,
-    layouts: &Layouts,
-    links: &Arc<Links>,
-    system: &dyn System,
-    journal: PathBuf,
-) -> Result<(Cluster, mpsc::UnboundedReceiver<Event>), SetupError> {
+fn traces(layouts: &Layouts, system: &dyn System, clock: RunClock) -> io::Result<Traces> {
+    let traces = layouts.nodes.iter();
+    let traces = traces.filter_map(|(node, layout)| system.launch(*node, layout).trace);
+    Traces::follow(&traces.collect::<Vec<_>>(), clock)
+}
+
+/// What carries the data, as the plan wants it, and how the harness dials there.
+async fn network(
+    plan: &Plan,
+    seed: Seed,
+    reaper: &Reaper,
+    folder: &RunFolder,
+) -> Result<(Network, Dialer), SetupError> {
+    let harness = |what| move |source| SetupError::Harness { what, source };
+    match plan.network {
+        plan::Network::Proxy => {
+            let links = Links::start(seed).map_err(harness("start the links"))?;
+            Ok((Network::Proxy(Arc::new(links)), Dialer::default()))
+        }
+        plan::Network::Packet => {
+            let start = harness("start the packet switch");
+            let (ours, theirs) = parcel::pair().map_err(harness("talk to the packet switch"))?;
+            let (nodes, seed) = (plan.cluster.nodes.to_string(), seed.0.to_string());
+            let args = vec![SWITCH_COMMAND.to_owned(), nodes, seed];
+            let log = std::path::absolute(folder.file(SWITCH_LOG));
+            let log = log.map_err(harness("name a file"))?;
+            reaper.helper(args, &theirs, &log).await.map_err(start)?;
+            drop(theirs);
+            let switch = Switch::attach(ours).await.map_err(ClusterError::Switch)?;
+            let switch = Arc::new(switch);
+            let sockets: Arc<dyn Sockets> = Arc::<Switch>::clone(&switch);
+            Ok((Network::Packet(switch), Dialer::elsewhere(sockets)))
+        }
+    }
+}
+
+/// How all nodes are to be started.
+fn describe(request: &Request, layouts: &Layouts, system: &dyn System) -> Vec<NodeSpec> {
     let faults = request.plan.faults();
     let needs = Needs {
         clocks: faults
@@ -281,32 +319,13 @@ async fn gather(
             .any(|fault| matches!(fault, FaultSpec::Clock(_))),
         disks: faults.iter().any(|fault| fault.as_dyn().needs_disk()),
     };
-    let nodes = layouts
-        .nodes
-        .iter()
+    let nodes = layouts.nodes.iter();
+    nodes
         .map(|(node, layout)| spec(system, *node, layout, needs))
-        .collect();
-    let reaper =
-        Reaper::start(&request.executable)
-            .await
-            .map_err(|source| SetupError::Harness {
-                what: "start the reaper",
-                source,
-            })?;
-    let (events, processes) = mpsc::unbounded_channel();
-    let links = Arc::clone(links);
-    let cluster = Cluster::new(Setup {
-        nodes,
-        links,
-        reaper,
-        clock,
-        events,
-        journal,
-    })?;
-    Ok((cluster, processes))
+        .collect()
 }
 
-fn system_of(request: &Request) -> Result<Arc<dyn System>, SetupError> {
+fn system_of(request: &Request, dialer: Dialer) -> Result<Arc<dyn System>, SetupError> {
     let cluster = &request.plan.cluster;
     let linear = request.plan.workload.reads == plan::Reads::Linear;
     if let Some(program) = &cluster.node_bin
@@ -314,11 +333,8 @@ fn system_of(request: &Request) -> Result<Arc<dyn System>, SetupError> {
     {
         return Err(SetupError::NoProgram(PathBuf::from(program)));
     }
-    Ok(Arc::new(Zab::new(
-        request.executable.clone(),
-        linear,
-        &cluster.config,
-    )?))
+    let zab = Zab::new(request.executable.clone(), linear, &cluster.config)?;
+    Ok(Arc::new(zab.by(dialer)))
 }
 
 /// Starts the nodes, waits until all are in sync, creates the registers, starts the load.
@@ -438,9 +454,12 @@ fn load_settings(stage: &Stage, plan: &Plan, values: Vec<Value>) -> LoadSettings
 
 /// What one proxied link adds to a round trip; `None` if it cannot be measured.
 pub(super) async fn proxy_rtt(stage: &Stage) -> Option<Nanos> {
-    let test = stage.links.self_test().await.ok()?;
+    let test = stage.network.self_test().await.ok()?;
     Some(test.added())
 }
 
 /// A cluster of bundled nodes is ready within a second; a busy machine gets more.
 const READY_LIMIT: Nanos = Nanos::from_secs(30);
+
+/// In the run's folder: what the packet switch complains of.
+const SWITCH_LOG: &str = "switch.log";

@@ -11,10 +11,9 @@ use std::time::Duration;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, Notify, watch};
 
 use crate::clock::{Nanos, RunClock};
-use crate::cluster::{Cluster, ClusterView, Ports};
+use crate::cluster::{Cluster, ClusterView, Network, Ports};
 use crate::history::{Event, EventKind, History, Recorder};
 use crate::id::{NodeId, TrialId};
-use crate::link::Links;
 use crate::load::{Board, Load, Timer};
 use crate::measure::{Context, NodeSync, TrialMeasure, measure};
 use crate::report::{fault_line, mark_line, phase_line, recovery_line, sync_line};
@@ -35,7 +34,7 @@ pub(super) struct Stage {
     pub(super) system: Arc<dyn System>,
     /// Gone once everything was shut down.
     pub(super) cluster: Mutex<Option<Cluster>>,
-    pub(super) links: Arc<Links>,
+    pub(super) network: Network,
     /// Where each node itself listens for clients: past the links.
     pub(super) direct: BTreeMap<NodeId, SocketAddr>,
     /// Where clients dial each node: over the links.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use super::zookeeper::{SessionOptions, ZkClient, monitor};
 use super::{Client, ConnectError, Launch, Layout, Status, System};
+use crate::dial::Dialer;
 use crate::id::NodeId;
 
 /// The setting that makes the nodes break rules on purpose: names of planted bugs, or `none`.
@@ -22,6 +23,7 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Zab {
     executable: PathBuf,
     linear: bool,
+    dialer: Dialer,
     options: Vec<(String, String)>,
 }
 
@@ -67,8 +69,16 @@ impl Zab {
         Ok(Self {
             executable,
             linear,
+            dialer: Dialer::default(),
             options,
         })
+    }
+
+    /// Reaches its nodes by this dialer.
+    #[must_use]
+    pub fn by(mut self, dialer: Dialer) -> Self {
+        self.dialer = dialer;
+        self
     }
 }
 
@@ -131,7 +141,7 @@ impl System for Zab {
     }
 
     async fn status(&self, addr: SocketAddr, timeout: Duration) -> Result<Status, ConnectError> {
-        let fields = monitor(addr, timeout).await?;
+        let fields = monitor(&self.dialer, addr, timeout).await?;
         let number = |name: &str| -> Result<u64, ConnectError> {
             let text = fields.get(name).map_or("", String::as_str);
             text.parse()
@@ -157,6 +167,8 @@ impl System for Zab {
             timeout: SESSION_TIMEOUT,
             synced_reads: false,
         };
-        Ok(Box::new(ZkClient::connect(addr, timeout, options).await?))
+        Ok(Box::new(
+            ZkClient::connect_by(&self.dialer, addr, timeout, options).await?,
+        ))
     }
 }

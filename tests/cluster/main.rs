@@ -405,7 +405,7 @@ fn dials_meet_what_they_would_meet_without_a_proxy() -> Tested {
             upstream,
             framing: Framing::Opaque,
         };
-        let address = stage.cluster.links().open(path).await?;
+        let address = stage.links.open(path).await?;
         assert_eq!(dial(address).await, "refused");
         stage.cluster.start(N1).await?;
         dial_until(address, "answer").await;

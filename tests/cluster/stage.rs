@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chaos::clock::RunClock;
-use chaos::cluster::{Cluster, Effect, Ending, NodeSpec, ProcessState, Reaper, Setup};
+use chaos::cluster::{Cluster, Effect, Ending, Network, NodeSpec, ProcessState, Reaper, Setup};
 use chaos::history::{Event, EventKind};
 use chaos::id::NodeId;
 use chaos::link::Links;
@@ -34,6 +34,7 @@ pub(crate) fn run(test: impl Future<Output = Tested>) -> Tested {
 /// A cluster of shell scripts.
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
+    pub(crate) links: Arc<Links>,
     pub(crate) events: mpsc::UnboundedReceiver<Event>,
     pub(crate) reaper: u32,
     pub(crate) folder: tempfile::TempDir,
@@ -51,9 +52,10 @@ impl Stage {
         let reaper = Reaper::start(Path::new(CHAOS)).await?;
         let (sender, events) = mpsc::unbounded_channel();
         let reaper_pid = reaper.pid();
+        let links = Arc::new(Links::start(Seed(1))?);
         let cluster = Cluster::new(Setup {
             nodes,
-            links: Arc::new(Links::start(Seed(1))?),
+            network: Network::Proxy(Arc::clone(&links)),
             reaper,
             clock: RunClock::start(),
             events: sender,
@@ -61,6 +63,7 @@ impl Stage {
         })?;
         Ok(Self {
             cluster,
+            links,
             events,
             reaper: reaper_pid,
             folder,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{BenchError, Target};
 use crate::clock::RunClock;
-use crate::cluster::{Cluster, NodeSpec, Ports, Reaper, Setup};
+use crate::cluster::{Cluster, Network, NodeSpec, Ports, Reaper, Setup};
 use crate::history::Event;
 use crate::id::NodeId;
 use crate::link::Links;
@@ -66,7 +66,7 @@ impl Ensemble {
         let (events, received) = mpsc::unbounded_channel();
         let mut cluster = Cluster::new(Setup {
             nodes: specs,
-            links: Arc::new(links),
+            network: Network::Proxy(Arc::new(links)),
             reaper,
             clock,
             events,

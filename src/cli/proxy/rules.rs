@@ -101,6 +101,8 @@ impl Word {
                 loss: loss.0,
                 layer: match layer {
                     Layer::Frame => DropLayer::Frame,
+                    // Refused by the proxy, which has none.
+                    Layer::Packet => DropLayer::Packet,
                     Layer::Stall => DropLayer::Stall,
                     Layer::Corrupt => DropLayer::Corrupt,
                 },

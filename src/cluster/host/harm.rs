@@ -83,12 +83,12 @@ impl Cluster {
             }
         }
         if let Some(link) = resets.first()
-            && self.links.reset(&resets).await? == 0
+            && self.network.reset(&resets).await? == 0
         {
             return Err(ClusterError::NoConnection(*link));
         }
         if let Some(link) = half_opens.first()
-            && self.links.half_open(&half_opens).await? == 0
+            && self.network.half_open(&half_opens).await? == 0
         {
             return Err(ClusterError::NoConnection(*link));
         }

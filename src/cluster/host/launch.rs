@@ -17,6 +17,7 @@ use crate::cluster::spec::NodeSpec;
 use crate::cluster::view::ProcessState;
 use crate::disk::{DISK_COMMAND, Disk};
 use crate::id::NodeId;
+use crate::space::Where;
 
 impl Cluster {
     /// Starts a node that is down, whatever the ledger says: for the setup. Returns just before
@@ -34,10 +35,14 @@ impl Cluster {
             Some(folder) => Some(self.disk(node, &spec, folder).await?),
             None => None,
         };
+        let mut place = self.network.place(node);
+        if let Some(disk) = disk {
+            place = place.and(disk.place());
+        }
         let asked_at = self.clock.now();
         let launched = self.launch(
             Some(node),
-            spawn(&spec, disk.as_deref(), self.reaper.executable()),
+            spawn(&spec, &place, self.reaper.executable()),
             None,
         );
         launched
@@ -65,7 +70,11 @@ impl Cluster {
         let spawn = Spawn {
             tag: 0,
             program: self.reaper.executable().to_owned(),
-            args: vec![DISK_COMMAND.to_owned(), folder.display().to_string()],
+            args: self.network.place_of_helpers().wrap_if_any(
+                self.reaper.executable(),
+                vec![DISK_COMMAND.to_owned(), folder.display().to_string()],
+                &spec.dir,
+            ),
             env: Vec::new(),
             dir: spec.dir.clone(),
             stdout: spec.dir.join("disk.log"),
@@ -97,14 +106,13 @@ impl Cluster {
 }
 
 /// How the reaper is to start a node.
-fn spawn(spec: &NodeSpec, disk: Option<&Disk>, executable: &Path) -> Spawn {
+fn spawn(spec: &NodeSpec, place: &Where, executable: &Path) -> Spawn {
     let (program, args) = (spec.program.clone(), spec.args.clone());
-    let (program, args) = match disk {
-        None => (program, args),
-        Some(disk) => {
-            let args = disk.place().wrap(&program, args, &spec.dir);
-            (executable.to_owned(), args)
-        }
+    let (program, args) = if place.spaces.is_empty() {
+        (program, args)
+    } else {
+        let args = place.wrap(&program, args, &spec.dir);
+        (executable.to_owned(), args)
     };
     Spawn {
         tag: 0,

@@ -1,24 +1,17 @@
 //! The harness's end of the reaper.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, shutdown,
-    socketpair,
-};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
-use super::{MESSAGE_MAX, REAPER_COMMAND, Report, Spawn};
+use super::{REAPER_COMMAND, Report, Spawn};
+use crate::parcel;
 
 /// How long a reaper may take to start, or to kill everybody and end (it needs milliseconds).
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +26,7 @@ pub struct Reaper {
 
 /// The connection with the reaper, shared by who asks and who listens.
 #[derive(Debug)]
-pub(in crate::cluster) struct Socket(AsyncFd<OwnedFd>);
+pub(in crate::cluster) struct Socket(parcel::Socket);
 
 /// A report as it arrives.
 #[derive(Debug)]
@@ -51,23 +44,13 @@ impl Reaper {
     /// # Errors
     /// If it cannot be started or is not ready in time.
     pub async fn start(executable: &Path) -> io::Result<Self> {
-        let (ours, theirs) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
-        rustix::io::ioctl_fionbio(&ours, true)?;
+        let (ours, theirs) = parcel::pair()?;
         let child = Command::new(executable)
             .arg(REAPER_COMMAND)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .spawn()?;
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe; an OwnedFd keeps every promise"
-        )]
-        let socket = Socket(AsyncFd::new(ours)?);
+        let socket = Socket(parcel::Socket::new(ours)?);
         let reaper = Self {
             socket: Some(Arc::new(socket)),
             child,
@@ -80,6 +63,36 @@ impl Reaper {
             Some(Report::Ready) => Ok(reaper),
             Some(other) => Err(io::Error::other(format!("the reaper said {other:?} first"))),
             None => Err(io::Error::other("the reaper ended at once")),
+        }
+    }
+
+    /// Starts this program as a helper of the whole run, before there is anybody who listens to the
+    /// reaper: `stdin` becomes its standard input, and what it complains of goes to `log`.
+    ///
+    /// # Errors
+    /// If it cannot be started in time.
+    pub async fn helper(&self, args: Vec<String>, stdin: &OwnedFd, log: &Path) -> io::Result<()> {
+        let spawn = Spawn {
+            tag: u64::MAX,
+            program: self.executable.clone(),
+            args,
+            env: Vec::new(),
+            dir: log
+                .parent()
+                .map_or_else(|| PathBuf::from("/"), Path::to_owned),
+            stdout: log.to_owned(),
+            stderr: log.to_owned(),
+            has_stdin: true,
+        };
+        let socket = self.socket()?;
+        socket.ask(&spawn, Some(stdin)).await?;
+        let answer = timeout(PATIENCE, socket.receive())
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the reaper does not answer"))??;
+        match answer.map(|incoming| incoming.report) {
+            Some(Report::Spawned { .. }) => Ok(()),
+            Some(Report::Refused { error, .. }) => Err(io::Error::other(error)),
+            other => Err(io::Error::other(format!("the reaper said {other:?}"))),
         }
     }
 
@@ -111,8 +124,7 @@ impl Reaper {
         let Some(socket) = self.socket.take() else {
             return Ok(());
         };
-        // It fails only where the reaper has closed its end already.
-        let _ = shutdown(socket.0.get_ref(), Shutdown::Both);
+        socket.0.close();
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("a process id out of range"))?;
         // We have not reaped it, so the number is its own.
@@ -146,62 +158,15 @@ impl Socket {
         spawn: &Spawn,
         stdin: Option<&OwnedFd>,
     ) -> io::Result<()> {
-        let bytes = serde_json::to_vec(spawn)?;
-        if bytes.len() > MESSAGE_MAX {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!(
-                    "arguments and environment of {} bytes are too long",
-                    bytes.len()
-                ),
-            ));
-        }
-        let sent = self
-            .0
-            .async_io(Interest::WRITABLE, |fd| {
-                send_now(fd, &bytes, stdin.map(AsFd::as_fd))
-            })
-            .await?;
-        debug_assert_eq!(sent, bytes.len(), "a packet is sent whole");
-        Ok(())
+        self.0.send(&serde_json::to_vec(spawn)?, stdin).await
     }
 
     /// The next report; `None` when the reaper is gone.
     pub(in crate::cluster) async fn receive(&self) -> io::Result<Option<Incoming>> {
-        self.0.async_io(Interest::READABLE, receive_now).await
+        let Some((bytes, pidfd)) = self.0.receive().await? else {
+            return Ok(None);
+        };
+        let report = serde_json::from_slice(&bytes)?;
+        Ok(Some(Incoming { report, pidfd }))
     }
-}
-
-fn send_now(to: &OwnedFd, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let fds = fd.map(|fd| [fd]);
-    if let Some(fds) = &fds
-        && !control.push(SendAncillaryMessage::ScmRights(fds))
-    {
-        return Err(io::Error::other("a descriptor does not fit"));
-    }
-    let slices = [IoSlice::new(bytes)];
-    Ok(sendmsg(to, &slices, &mut control, SendFlags::NOSIGNAL)?)
-}
-
-fn receive_now(fd: &OwnedFd) -> io::Result<Option<Incoming>> {
-    let mut bytes = [0; 4096];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut slices = [IoSliceMut::new(&mut bytes)];
-    let received = match recvmsg(fd, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC) {
-        Ok(received) => received,
-        Err(rustix::io::Errno::CONNRESET) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let pidfd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    if received.bytes == 0 {
-        return Ok(None);
-    }
-    let report = serde_json::from_slice(&bytes[..received.bytes])?;
-    Ok(Some(Incoming { report, pidfd }))
 }

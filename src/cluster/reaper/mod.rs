@@ -23,9 +23,6 @@ pub use server::reaper_main;
 /// The argument that makes `chaos` a reaper.
 pub const REAPER_COMMAND: &str = "__reaper";
 
-/// The longest message in either direction; below the kernel's default socket buffer.
-const MESSAGE_MAX: usize = 128 * 1024;
-
 /// The harness asks for a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Spawn {
@@ -48,9 +45,9 @@ pub(super) enum Report {
     /// It is ready to spawn.
     Ready,
     /// A process runs; its pidfd comes along.
-    Spawned { tag: u64, pid: u32 },
+    Spawned { tag: u64 },
     /// A process could not be spawned.
     Refused { tag: u64, error: String },
     /// A process has ended and was reaped.
-    Exited { pid: u32, status: ExitStatus },
+    Exited { tag: u64, status: ExitStatus },
 }

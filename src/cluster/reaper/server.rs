@@ -1,9 +1,9 @@
 //! The reaper process itself. Synchronous, single-threaded, no runtime.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -17,14 +17,11 @@ use nix::sys::signal::{SigHandler, SigSet, Signal, kill, killpg, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpid, getppid, setpgid};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use super::{MESSAGE_MAX, Report, Spawn};
+use super::{Report, Spawn};
 use crate::history::ExitStatus;
+use crate::parcel;
 
 /// Runs as the reaper until the harness is gone and no descendant is left. Its end of the socket
 /// pair is standard input. Must be called before any thread is started.
@@ -43,7 +40,8 @@ pub fn reaper_main() -> ExitCode {
 struct Server {
     socket: OwnedFd,
     signals: SignalFd,
-    nodes: BTreeSet<i32>,
+    /// What was spawned and runs: process id and tag.
+    nodes: BTreeMap<i32, u64>,
 }
 
 impl Server {
@@ -63,7 +61,7 @@ impl Server {
         Ok(Self {
             socket,
             signals,
-            nodes: BTreeSet::new(),
+            nodes: BTreeMap::new(),
         })
     }
 
@@ -79,7 +77,7 @@ impl Server {
         if !self.report(&Report::Ready, None) {
             return Ok(());
         }
-        let mut buffer = vec![0; MESSAGE_MAX];
+        let mut buffer = vec![0; parcel::LONGEST];
         loop {
             let (request, child) = self.wait()?;
             if child && !self.reap()? {
@@ -88,10 +86,9 @@ impl Server {
             if !request {
                 continue;
             }
-            let (length, stdin) = self.receive(&mut buffer)?;
-            if length == 0 {
+            let Some((length, stdin)) = parcel::receive(&self.socket, &mut buffer)? else {
                 return Ok(());
-            }
+            };
             let spawn = serde_json::from_slice(&buffer[..length])?;
             if !self.answer(&spawn, stdin) {
                 return Ok(());
@@ -116,39 +113,16 @@ impl Server {
         }
     }
 
-    /// The next request, with the descriptor that came along.
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut slices = [IoSliceMut::new(buffer)];
-        let flags = RecvFlags::CMSG_CLOEXEC;
-        let received = recvmsg(&self.socket, &mut slices, &mut control, flags)?;
-        let fd = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-            _ => None,
-        });
-        Ok((received.bytes, fd))
-    }
-
     /// Spawns what is asked; false if the harness is gone.
     fn answer(&mut self, spawn: &Spawn, stdin: Option<OwnedFd>) -> bool {
         let launched = launch(spawn, stdin).and_then(|pid| {
-            self.nodes.insert(pid.as_raw());
+            self.nodes.insert(pid.as_raw(), spawn.tag);
             let raw = rustix::process::Pid::from_raw(pid.as_raw()).ok_or(Errno::ESRCH)?;
             // The child cannot be reaped before this, so the number is still its own.
-            Ok((pid, pidfd_open(raw, PidfdFlags::NONBLOCK)?))
+            Ok(pidfd_open(raw, PidfdFlags::NONBLOCK)?)
         });
         match launched {
-            Ok((pid, pidfd)) => {
-                let pid = pid.as_raw().unsigned_abs();
-                self.report(
-                    &Report::Spawned {
-                        tag: spawn.tag,
-                        pid,
-                    },
-                    Some(pidfd.as_fd()),
-                )
-            }
+            Ok(pidfd) => self.report(&Report::Spawned { tag: spawn.tag }, Some(pidfd.as_fd())),
             Err(error) => self.report(
                 &Report::Refused {
                     tag: spawn.tag,
@@ -171,8 +145,8 @@ impl Server {
             }) else {
                 return Ok(true);
             };
-            let is_node = self.nodes.remove(&pid.as_raw());
-            if is_node {
+            let tag = self.nodes.remove(&pid.as_raw());
+            if tag.is_some() {
                 // A node is its process group: helpers that it left behind go with it. While it
                 // is not reaped, nobody else can have that group's number.
                 let _ = killpg(pid, Signal::SIGKILL);
@@ -182,8 +156,9 @@ impl Server {
                 WaitStatus::Signaled(_, signal, _) => ExitStatus::Signal(signal as i32),
                 _ => continue,
             };
-            let pid = pid.as_raw().unsigned_abs();
-            if is_node && !self.report(&Report::Exited { pid, status }, None) {
+            if let Some(tag) = tag
+                && !self.report(&Report::Exited { tag, status }, None)
+            {
                 return Ok(false);
             }
         }
@@ -194,16 +169,7 @@ impl Server {
         let Ok(bytes) = serde_json::to_vec(report) else {
             return false;
         };
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let fds = fd.map(|fd| [fd]);
-        if let Some(fds) = &fds
-            && !control.push(SendAncillaryMessage::ScmRights(fds))
-        {
-            return false;
-        }
-        let slices = [IoSlice::new(&bytes)];
-        sendmsg(&self.socket, &slices, &mut control, SendFlags::NOSIGNAL).is_ok()
+        parcel::send(&self.socket, &bytes, fd).is_ok()
     }
 }
 

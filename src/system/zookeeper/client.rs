@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::wire::{FRAME_MAX, Fields, OpCode, PING_XID, Request, code};
+use crate::dial::Dialer;
 use crate::history::{Action, Value};
 use crate::system::{Client, ConnectError, Reply};
 
@@ -53,13 +54,30 @@ impl ZkClient {
         within: Duration,
         options: SessionOptions,
     ) -> Result<Self, ConnectError> {
-        tokio::time::timeout(within, Self::open(addr, options))
+        Self::connect_by(&Dialer::default(), addr, within, options).await
+    }
+
+    /// As [`ZkClient::connect`], dialled by `dialer`.
+    ///
+    /// # Errors
+    /// If nobody serves at `addr` in time.
+    pub async fn connect_by(
+        dialer: &Dialer,
+        addr: SocketAddr,
+        within: Duration,
+        options: SessionOptions,
+    ) -> Result<Self, ConnectError> {
+        tokio::time::timeout(within, Self::open(dialer, addr, options))
             .await
             .unwrap_or(Err(ConnectError::Timeout(within)))
     }
 
-    async fn open(addr: SocketAddr, options: SessionOptions) -> Result<Self, ConnectError> {
-        let stream = TcpStream::connect(addr).await?;
+    async fn open(
+        dialer: &Dialer,
+        addr: SocketAddr,
+        options: SessionOptions,
+    ) -> Result<Self, ConnectError> {
+        let stream = dialer.connect(addr).await?;
         stream.set_nodelay(true)?;
         let mut client = Self {
             stream: BufReader::new(stream),

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::dial::Dialer;
 use crate::system::ConnectError;
 
 /// An answer longer than this is cut: no word of use here is nearly so long.
@@ -16,9 +16,14 @@ const ANSWER_MAX: u64 = 64 * 1024;
 ///
 /// # Errors
 /// If there is no answer within `timeout`.
-pub async fn word(addr: SocketAddr, word: &str, timeout: Duration) -> Result<String, ConnectError> {
+pub async fn word(
+    dialer: &Dialer,
+    addr: SocketAddr,
+    word: &str,
+    timeout: Duration,
+) -> Result<String, ConnectError> {
     let ask = async {
-        let mut stream = TcpStream::connect(addr).await?;
+        let mut stream = dialer.connect(addr).await?;
         stream.write_all(word.as_bytes()).await?;
         let mut answer = String::new();
         stream.take(ANSWER_MAX).read_to_string(&mut answer).await?;
@@ -34,10 +39,11 @@ pub async fn word(addr: SocketAddr, word: &str, timeout: Duration) -> Result<Str
 /// # Errors
 /// If there is no answer within `timeout`.
 pub async fn monitor(
+    dialer: &Dialer,
     addr: SocketAddr,
     timeout: Duration,
 ) -> Result<BTreeMap<String, String>, ConnectError> {
-    Ok(parse_monitor(&word(addr, "mntr", timeout).await?))
+    Ok(parse_monitor(&word(dialer, addr, "mntr", timeout).await?))
 }
 
 fn parse_monitor(text: &str) -> BTreeMap<String, String> {
