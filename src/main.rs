@@ -16,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match arguments.get(1).and_then(|word| word.to_str()) {
-        Some(chaos::cluster::REAPER_COMMAND) => chaos::cluster::reaper_main(),
+        Some(chaos::cluster::REAPER_COMMAND) => chaos::cluster::reaper_main(&arguments[2..]),
         Some(chaos::packet::SWITCH_COMMAND) => chaos::packet::switch_main(&arguments[2..]),
         Some(chaos::disk::DISK_COMMAND) => chaos::disk::disk_main(&arguments[2..]),
         Some(chaos::space::ENTER_COMMAND) => chaos::space::enter_main(&arguments[2..]),

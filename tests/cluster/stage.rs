@@ -137,9 +137,12 @@ impl Watched {
     }
 }
 
-/// A node with a child and a daemon that left its process group and session.
-pub(crate) const FAMILY: &str =
-    "sleep 600 & echo $!; (setsid sh -c 'echo $$; exec sleep 600' &) ; echo $$; wait";
+/// A node with a child and a daemon that left its process group and session. Each says who it is
+/// by the number that it has out here: in the reaper's namespace it has another.
+pub(crate) const FAMILY: &str = "\
+    (read p _ </proc/self/stat; echo $p; exec sleep 600) & \
+    (setsid sh -c 'read p _ </proc/self/stat; echo $p; exec sleep 600' &) ; \
+    read p _ </proc/self/stat; echo $p; wait";
 
 pub(crate) fn down(node: NodeId) -> Vec<Effect> {
     vec![Effect::Down {

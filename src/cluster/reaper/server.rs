@@ -1,7 +1,7 @@
 //! The reaper process itself. Synchronous, single-threaded, no runtime.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,15 +19,27 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpid, getppid, setpgid};
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use super::{Report, Spawn};
+use super::{REAPER_COMMAND, Report, Spawn};
 use crate::history::ExitStatus;
 use crate::parcel;
+use crate::space::{self, Spaces};
 
 /// Runs as the reaper until the harness is gone and no descendant is left. Its end of the socket
 /// pair is standard input. Must be called before any thread is started.
+///
+/// Where the kernel allows it, the reaper is the first process of a PID namespace: then it is the
+/// kernel that kills all others when the reaper ends, however it ends.
 #[must_use]
-pub fn reaper_main() -> ExitCode {
-    match Server::new().and_then(Server::run) {
+pub fn reaper_main(arguments: &[OsString]) -> ExitCode {
+    let is_first = arguments.first().is_some_and(|word| word == FIRST);
+    let served = if is_first {
+        Server::new(true).and_then(Server::run)
+    } else if space::leave(Spaces::PROCESSES).is_ok() {
+        become_parent_of_first()
+    } else {
+        Server::new(false).and_then(Server::run)
+    };
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // If even this cannot be written there is nobody left to tell.
@@ -37,29 +49,58 @@ pub fn reaper_main() -> ExitCode {
     }
 }
 
+/// The child of this process is the first of the new namespace, and does all the work.
+fn become_parent_of_first() -> io::Result<()> {
+    hide_from_the_terminal()?;
+    let mut first = Command::new("/proc/self/exe");
+    let mut first = first.args([REAPER_COMMAND, FIRST]).spawn()?;
+    let status = first.wait()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("its child ended with {status}")))
+    }
+}
+
+/// Its signals mean the harness, which decides what they mean for us.
+fn hide_from_the_terminal() -> io::Result<()> {
+    // Blocked rather than ignored: a blocked signal is not inherited as "ignored" by nodes.
+    SigSet::all().thread_block()?;
+    // A group of its own, which the terminal does not signal, but no session of its own: Linux
+    // shares processors between sessions first, and one that does little beside a busy one waits
+    // up to seconds for its turn (docs/decisions/0013-no-session-of-its-own.md).
+    Ok(setpgid(Pid::from_raw(0), Pid::from_raw(0))?)
+}
+
+/// The argument that makes a reaper the first process of its namespace.
+const FIRST: &str = "first";
+
 struct Server {
     socket: OwnedFd,
+    /// Whether it is the first process of its namespace, which adopts and outlives all others.
+    is_first: bool,
     signals: SignalFd,
     /// What was spawned and runs: process id and tag.
     nodes: BTreeMap<i32, u64>,
 }
 
 impl Server {
-    fn new() -> io::Result<Self> {
+    fn new(is_first: bool) -> io::Result<Self> {
         let socket = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
-        // Blocked rather than ignored: a blocked signal is not inherited as "ignored" by nodes.
-        SigSet::all().thread_block()?;
-        // A group of its own, which the terminal does not signal, but no session of its own: Linux
-        // shares processors between sessions first, and one that does little beside a busy one waits
-        // up to seconds for its turn (docs/decisions/0013-no-session-of-its-own.md).
-        setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
-        set_child_subreaper(true)?;
+        hide_from_the_terminal()?;
+        if is_first {
+            // The harness knows our parent only.
+            set_pdeathsig(Signal::SIGKILL)?;
+        } else {
+            set_child_subreaper(true)?;
+        }
         let mut child_signals = SigSet::empty();
         child_signals.add(Signal::SIGCHLD);
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&child_signals, flags)?;
         Ok(Self {
             socket,
+            is_first,
             signals,
             nodes: BTreeMap::new(),
         })
@@ -69,7 +110,11 @@ impl Server {
     /// harness sees the socket close.
     fn run(mut self) -> io::Result<()> {
         let served = self.serve();
-        kill_descendants()?;
+        if self.is_first {
+            kill_all_others()?;
+        } else {
+            kill_descendants()?;
+        }
         served
     }
 
@@ -227,6 +272,22 @@ fn launch(spawn: &Spawn, stdin: Option<OwnedFd>) -> io::Result<Pid> {
 
 fn append_to(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).open(path)
+}
+
+/// Kills and reaps until there is nobody else in the namespace of which we are the first process.
+fn kill_all_others() -> io::Result<()> {
+    loop {
+        match kill(Pid::from_raw(-1), Signal::SIGKILL) {
+            // Nobody is left to be killed, but maybe to be reaped.
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match waitpid(None, None) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(Errno::ECHILD) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Kills and reaps until there is no child. Descendants whose parent dies become our children,
