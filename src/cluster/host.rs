@@ -499,7 +499,12 @@ impl Cluster {
         if let Ending::Terminate { grace } = how {
             match timeout(grace.into(), process.ended()).await {
                 Ok(ended) => ended.map_err(unmoved)?,
-                Err(_) => send(node, process, Signal::KILL, "die")?,
+                Err(_) => {
+                    self.roster.warn(format!(
+                        "{node} did not end within {grace} of SIGTERM and is killed"
+                    ));
+                    send(node, process, Signal::KILL, "die")?;
+                }
             }
         }
         self.release_disk(node).await?;

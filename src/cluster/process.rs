@@ -1,4 +1,4 @@
-//! One process of a node, touched through its pidfd only.
+//! One process of a node, and those that it has started, touched through pidfds only.
 //!
 //! A pidfd names one process for ever: a signal can never hit a stranger that got the same number.
 //! A signal *landed* when the kernel shows its consequence, not when the call returned.
@@ -6,9 +6,10 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep};
@@ -45,12 +46,53 @@ impl Process {
         self.pid
     }
 
-    /// Sends a signal.
+    /// Sends a signal; one that stops, lets go or kills concerns the processes below this one too,
+    /// for a node is all of them.
     ///
     /// # Errors
     /// If the process has ended (and was reaped), or the kernel refuses.
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
-        Ok(pidfd_send_signal(self.fd.get_ref(), signal)?)
+        let of_all = [Signal::STOP, Signal::CONT, Signal::KILL].contains(&signal);
+        // Of whom has no parent any more nobody knows whose child it was.
+        let below = (of_all && signal == Signal::KILL).then(|| self.below());
+        pidfd_send_signal(self.fd.get_ref(), signal)?;
+        let below = below.unwrap_or_else(|| if of_all { self.below() } else { Vec::new() });
+        for child in below {
+            // One that has ended meanwhile needs none.
+            let _ = pidfd_send_signal(child, signal);
+        }
+        Ok(())
+    }
+
+    /// The processes that this one has started, and those that they have.
+    fn below(&self) -> Vec<OwnedFd> {
+        let opened = self
+            .family()
+            .into_iter()
+            .skip(1)
+            .filter_map(|(pid, parent)| {
+                let raw = Pid::from_raw(pid.cast_signed())?;
+                let child = pidfd_open(raw, PidfdFlags::empty()).ok()?;
+                // Only if it has not ended in between, and a stranger got its number.
+                (parent_of(pid) == Some(parent)).then_some(child)
+            });
+        opened.collect()
+    }
+
+    /// This process and all below it, each with its parent.
+    fn family(&self) -> Vec<(u32, u32)> {
+        let mut family = vec![(self.pid, 0)];
+        let mut next = 0;
+        while let Some((parent, _)) = family.get(next).copied() {
+            next += 1;
+            for task in tasks(parent).unwrap_or_default() {
+                // A kernel without such lists shows no children: then only the first is meant.
+                let children = fs::read_to_string(task.join("children")).unwrap_or_default();
+                let numbers = children.split_ascii_whitespace();
+                family.extend(numbers.filter_map(|pid| Some((pid.parse().ok()?, parent))));
+            }
+        }
+        family
     }
 
     /// Resolves when the process has ended.
@@ -68,12 +110,17 @@ impl Process {
         for look in 0_u32.. {
             let states = self.thread_states()?;
             let reached = if stopped {
-                !states.is_empty() && states.iter().all(|state| *state == b'T')
+                are_stopped(&states)
             } else {
                 states.iter().all(|state| *state != b'T')
             };
             if reached {
                 return Ok(true);
+            }
+            if stopped {
+                // It may have forked just before it stopped.
+                let below = self.below().into_iter();
+                below.for_each(|child| _ = pidfd_send_signal(child, Signal::STOP));
             }
             if Instant::now() > deadline {
                 break;
@@ -93,7 +140,7 @@ impl Process {
         let deadline = std::time::Instant::now() + LANDS_WITHIN;
         loop {
             let states = self.thread_states()?;
-            if !states.is_empty() && states.iter().all(|state| *state == b'T') {
+            if are_stopped(&states) {
                 return Ok(());
             }
             if std::time::Instant::now() > deadline {
@@ -106,17 +153,45 @@ impl Process {
         }
     }
 
-    /// The state letters of all threads, as the kernel shows them.
+    /// The state letters of all threads of all its processes, as the kernel shows them.
     fn thread_states(&self) -> io::Result<Vec<u8>> {
         let mut states = Vec::new();
-        for entry in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+        for task in tasks(self.pid)? {
             // A thread that ended meanwhile has no state.
-            if let Ok(stat) = fs::read(entry?.path().join("stat")) {
-                states.extend(state_letter(&stat));
+            states.extend(
+                fs::read(task.join("stat"))
+                    .ok()
+                    .and_then(|stat| state_letter(&stat)),
+            );
+        }
+        for (child, _) in self.family().into_iter().skip(1) {
+            for task in tasks(child).unwrap_or_default() {
+                let stat = fs::read(task.join("stat")).ok();
+                let letter = stat.and_then(|stat| state_letter(&stat));
+                // One that has ended and was not reaped neither runs nor stops.
+                states.extend(letter.filter(|letter| *letter != b'Z'));
             }
         }
         Ok(states)
     }
+}
+
+/// Whether threads in these states do nothing once they were sent a SIGSTOP. One in state D waits in
+/// the kernel, for instance for its disk, and stops before it does anything else.
+fn are_stopped(states: &[u8]) -> bool {
+    !states.is_empty() && states.iter().all(|state| matches!(state, b'T' | b'D'))
+}
+
+/// The folders of all threads of a process.
+fn tasks(pid: u32) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task"))?;
+    entries.map(|entry| Ok(entry?.path())).collect()
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split(' ').nth(1)?.parse().ok()
 }
 
 /// The process id behind a pidfd, as it is here: whoever spawned it may live in a namespace with

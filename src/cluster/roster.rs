@@ -251,7 +251,7 @@ impl Roster {
         }
     }
 
-    fn warn(&self, text: String) {
+    pub(super) fn warn(&self, text: String) {
         self.tell(EventKind::Warning { text });
     }
 

@@ -292,6 +292,35 @@ fn a_pause_lands_and_overlaps_with_a_kill() -> Tested {
 }
 
 #[test]
+fn a_node_that_forks_stands_still_goes_on_and_dies_as_a_whole() -> Tested {
+    run(async {
+        let script = "(read p _ </proc/self/stat; echo $p; sh -c 'read p _ </proc/self/stat; \
+                      echo $p; exec sleep 600'; :) & wait";
+        let mut stage = Stage::started(&[(N1, script)]).await?;
+        let pids = stage.lines(N1, 2).await?;
+        let watched = pids.iter().map(|pid| Watched::new(pid.parse()?));
+        let watched = watched.collect::<Result<Vec<_>, Box<dyn std::error::Error>>>()?;
+        let stopped = |pid: &String| -> io::Result<bool> {
+            Ok(std::fs::read_to_string(format!("/proc/{pid}/stat"))?.contains(") T "))
+        };
+        let pause = vec![Effect::Paused(N1)];
+        stage.cluster.begin(FaultId(1), pause).await?;
+        for pid in &pids {
+            assert!(stopped(pid)?, "{pid} runs");
+        }
+        stage.cluster.end(FaultId(1)).await?;
+        for pid in &pids {
+            assert!(!stopped(pid)?, "{pid} stands still");
+        }
+        stage.cluster.begin(FaultId(2), down(N1)).await?;
+        for process in watched {
+            assert!(process.has_ended_within_the_deadline()?);
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn a_termination_gives_a_grace_even_to_a_paused_node() -> Tested {
     run(async {
         let polite = "trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done";
