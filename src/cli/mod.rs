@@ -5,7 +5,9 @@
 mod bench;
 mod check;
 mod check_file;
+mod doctor;
 mod failure;
+mod heal;
 mod list;
 mod picture;
 mod plans;
@@ -48,6 +50,10 @@ enum Command {
     Bench(bench::BenchArguments),
     /// Put the fault proxy alone between clients and any TCP server
     Proxy(proxy::ProxyArguments),
+    /// Find out what works on this machine, and what that makes possible
+    Doctor(doctor::DoctorArguments),
+    /// Remove what runs that were killed have left
+    Heal(heal::HealArguments),
     /// Show what there is: runs, faults, systems, workloads, models, metrics
     List(list::ListArguments),
 }
@@ -99,6 +105,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Validate(arguments) => validate::validate(&arguments, color),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Proxy(arguments) => proxy::proxy(&arguments),
+        Command::Doctor(arguments) => doctor::doctor(&arguments),
+        Command::Heal(arguments) => heal::heal(&arguments),
         Command::List(arguments) => list::list(&arguments),
     };
     let exit = done.unwrap_or_else(|failure| {

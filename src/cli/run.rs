@@ -10,6 +10,7 @@ use super::Color;
 use super::failure::{self, Failure};
 use super::plans::{self, Source};
 use super::progress::Shown;
+use crate::cluster::{Leftover, remove_leftovers};
 use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::report;
@@ -74,6 +75,20 @@ pub(super) enum Format {
     Quiet,
 }
 
+/// Kills what runs have left that were killed; what cannot be killed is told, and stays.
+fn clear_the_ground() {
+    match remove_leftovers() {
+        Ok(killed) => {
+            for Leftover { pid, name, run } in killed {
+                failure::note(&format!(
+                    "note: killed process {pid} ({name}), which {run} had left\n"
+                ));
+            }
+        }
+        Err(error) => failure::note(&format!("note: {error}\n")),
+    }
+}
+
 /// Runs every plan; the exit code is the worst.
 pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failure> {
     let overrides = plans::Overrides {
@@ -97,6 +112,7 @@ pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failur
         }
         return Ok(Exit::Pass);
     }
+    clear_the_ground();
     let several = loaded.len() > 1;
     let mut exit = Exit::Pass;
     let mut table = Vec::new();
@@ -177,9 +193,6 @@ fn run_one(
         Some(shown) => Rc::clone(shown) as Rc<dyn Progress>,
         None => Rc::new(Silent),
     };
-    let version = concat!("chaos ", env!("CARGO_PKG_VERSION"));
-    progress.line(&report::header(version, &crate::run::facts_of(&request)));
-    progress.line("");
     let executed = execute(&request, &progress);
     if let Some(shown) = &shown {
         shown.finish();

@@ -66,6 +66,18 @@ impl Journal {
         Ok(Self { file })
     }
 
+    /// Goes on with a journal that is there.
+    ///
+    /// # Errors
+    /// If it cannot be opened. A torn last line, which nobody could read, is taken away.
+    pub fn append(path: &Path) -> io::Result<Self> {
+        let text = std::fs::read(path)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n');
+        let file = File::options().append(true).open(path)?;
+        file.set_len(whole.map_or(0, |at| at as u64 + 1))?;
+        Ok(Self { file })
+    }
+
     /// Appends a line. An intent is on disk when this returns; the others follow when they may,
     /// since a lost one only makes the next harness heal what is healed already.
     ///

@@ -3,11 +3,13 @@
 mod answer;
 mod clock_file;
 mod damage;
+mod doctor;
 mod effect;
 mod host;
 mod journal;
 mod keep;
 mod ledger;
+mod leftovers;
 mod network;
 mod ports;
 mod process;
@@ -18,10 +20,12 @@ mod view;
 
 pub use answer::{ClusterError, Healed, Landing, Missed};
 pub use clock_file::{CLOCK_FILE, CLOCK_VARIABLE, Skew};
+pub use doctor::{Finding, examine};
 pub use effect::{Damage, Effect, Ending, Harm, Trigger};
 pub use host::{Armed, Cluster};
 pub use journal::{Entry, FaultState, Journal};
 pub use ledger::{Ledger, Step, hampered, steps, victim};
+pub use leftovers::{Leftover, Unhealed, leftovers, remove_leftovers, settle_ledgers};
 pub use network::Network;
 pub use ports::{NoFreePort, Ports};
 pub use reaper::{REAPER_COMMAND, Reaper, reaper_main};

@@ -162,7 +162,7 @@ impl Roster {
 
     fn hear(&self, incoming: Incoming) {
         match incoming.report {
-            Report::Ready => {}
+            Report::Ready { .. } => {}
             Report::Spawned { tag } => self.enter(tag, incoming.pidfd),
             Report::Refused { tag, error } => {
                 if let Some((_, answer)) = self.entries().launches.remove(&tag) {

@@ -30,6 +30,7 @@ use std::rc::Rc;
 use tokio::task::LocalSet;
 
 use crate::plan::Plan;
+use crate::report::header;
 use crate::results::{FolderError, RunFolder};
 
 pub use judge::{JudgeError, judge};
@@ -101,12 +102,16 @@ pub fn execute(request: &Request, progress: &Rc<dyn Progress>) -> Result<RunFold
 }
 
 async fn conduct(request: &Request, progress: &Rc<dyn Progress>) -> Result<RunFolder, RunError> {
-    let opened = setup::open(request)?;
-    let folder = opened.folder.clone();
+    // Before anything is said: who reads it may answer with a signal.
     let mut interrupts = interrupt::Interrupts::listen().map_err(|source| RunError::Harness {
         what: "listen for signals",
         source,
     })?;
+    let version = concat!("chaos ", env!("CARGO_PKG_VERSION"));
+    progress.line(&header(version, &facts_of(request)));
+    progress.line("");
+    let opened = setup::open(request)?;
+    let folder = opened.folder.clone();
     let work = play(request, opened, progress, interrupts.first());
     tokio::select! {
         done = work => done.map(|()| folder),

@@ -215,7 +215,7 @@ pub(super) async fn stage(
     } = parts;
     let seed = Seed(request.seed);
     let harness = |what| move |source| SetupError::Harness { what, source };
-    let reaper = Reaper::start(&request.executable).await;
+    let reaper = Reaper::start(&request.executable, folder.run_id()).await;
     let reaper = reaper.map_err(harness("start the reaper"))?;
     let (network, dialer) = network(plan, seed, &reaper, &folder).await?;
     let system = system_of(request, dialer)?;

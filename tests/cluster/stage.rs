@@ -49,7 +49,7 @@ impl Stage {
             .iter()
             .map(|(id, script)| node(*id, script, folder.path()))
             .collect();
-        let reaper = Reaper::start(Path::new(CHAOS)).await?;
+        let reaper = Reaper::start(Path::new(CHAOS), "test").await?;
         let (sender, events) = mpsc::unbounded_channel();
         let reaper_pid = reaper.pid();
         let links = Arc::new(Links::start(Seed(1))?);

@@ -60,7 +60,7 @@ impl Ensemble {
             .map(|(node, layout)| spec(&system, *node, layout))
             .collect();
         let links = Links::start(Seed(0)).map_err(setup("start the links"))?;
-        let reaper = Reaper::start(executable)
+        let reaper = Reaper::start(executable, "bench")
             .await
             .map_err(setup("start the reaper"))?;
         let (events, received) = mpsc::unbounded_channel();

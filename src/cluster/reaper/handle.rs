@@ -11,6 +11,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::time::timeout;
 
 use super::{REAPER_COMMAND, Report, Spawn};
+use crate::cluster::leftovers;
 use crate::parcel;
 
 /// How long a reaper may take to start, or to kill everybody and end (it needs milliseconds).
@@ -19,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The reaper process. Dropping it kills everything that it spawned, and waits for that.
 #[derive(Debug)]
 pub struct Reaper {
+    is_first: bool,
     socket: Option<Arc<Socket>>,
     child: Child,
     executable: PathBuf,
@@ -37,21 +39,25 @@ pub(in crate::cluster) struct Incoming {
 }
 
 impl Reaper {
-    /// Starts `executable __reaper` and waits until it is ready. `executable` is this program
+    /// Starts `executable __reaper` and waits until it is ready. All that it starts is marked as
+    /// belonging to `run`. `executable` is this program
     /// (`std::env::current_exe`), whose `main` must call [`super::reaper_main`] for that argument.
     /// Call it inside a tokio runtime.
     ///
     /// # Errors
     /// If it cannot be started or is not ready in time.
-    pub async fn start(executable: &Path) -> io::Result<Self> {
+    pub async fn start(executable: &Path, run: &str) -> io::Result<Self> {
         let (ours, theirs) = parcel::pair()?;
+        let (name, mark) = leftovers::mark(run);
         let child = Command::new(executable)
             .arg(REAPER_COMMAND)
+            .env(name, mark)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .spawn()?;
         let socket = Socket(parcel::Socket::new(ours)?);
-        let reaper = Self {
+        let mut reaper = Self {
+            is_first: false,
             socket: Some(Arc::new(socket)),
             child,
             executable: executable.to_owned(),
@@ -60,7 +66,10 @@ impl Reaper {
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the reaper does not answer"))??;
         match first.map(|incoming| incoming.report) {
-            Some(Report::Ready) => Ok(reaper),
+            Some(Report::Ready { first }) => {
+                reaper.is_first = first;
+                Ok(reaper)
+            }
             Some(other) => Err(io::Error::other(format!("the reaper said {other:?} first"))),
             None => Err(io::Error::other("the reaper ended at once")),
         }
@@ -86,14 +95,23 @@ impl Reaper {
         };
         let socket = self.socket()?;
         socket.ask(&spawn, Some(stdin)).await?;
-        let answer = timeout(PATIENCE, socket.receive())
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the reaper does not answer"))??;
-        match answer.map(|incoming| incoming.report) {
-            Some(Report::Spawned { .. }) => Ok(()),
-            Some(Report::Refused { error, .. }) => Err(io::Error::other(error)),
-            other => Err(io::Error::other(format!("the reaper said {other:?}"))),
+        loop {
+            let answer = timeout(PATIENCE, socket.receive()).await;
+            let answer = answer.map_err(|_| io::Error::other("the reaper does not answer"))??;
+            match answer.map(|incoming| incoming.report) {
+                Some(Report::Spawned { .. }) => return Ok(()),
+                Some(Report::Refused { error, .. }) => return Err(io::Error::other(error)),
+                // An earlier helper has done its work.
+                Some(Report::Exited { .. } | Report::Ready { .. }) => {}
+                None => return Err(io::Error::other("the reaper is gone")),
+            }
         }
+    }
+
+    /// Whether it is the first process of a PID namespace, so that nobody outlives it.
+    #[must_use]
+    pub const fn is_first(&self) -> bool {
+        self.is_first
     }
 
     /// The process id of the reaper.

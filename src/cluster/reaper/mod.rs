@@ -43,7 +43,10 @@ pub(super) struct Spawn {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Report {
     /// It is ready to spawn.
-    Ready,
+    Ready {
+        /// Whether it is the first process of a PID namespace.
+        first: bool,
+    },
     /// A process runs; its pidfd comes along.
     Spawned { tag: u64 },
     /// A process could not be spawned.

@@ -119,7 +119,10 @@ impl Server {
     }
 
     fn serve(&mut self) -> io::Result<()> {
-        if !self.report(&Report::Ready, None) {
+        let ready = Report::Ready {
+            first: self.is_first,
+        };
+        if !self.report(&ready, None) {
             return Ok(());
         }
         let mut buffer = vec![0; parcel::LONGEST];
