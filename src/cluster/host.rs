@@ -309,6 +309,11 @@ impl Cluster {
         self.reaper.dismiss().map_err(ClusterError::Reaper)
     }
 
+    /// Resolves when the reaper is gone, and all nodes with it.
+    pub fn reaper_lost(&self) -> impl Future<Output = ()> + use<> {
+        self.roster.reaper_lost()
+    }
+
     /// The effects in force.
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {

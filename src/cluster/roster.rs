@@ -9,7 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::network::Network;
@@ -28,6 +28,8 @@ pub(super) struct Roster {
     network: Network,
     entries: Mutex<Entries>,
     changed: Notify,
+    /// Whether the reaper is gone without having been dismissed.
+    lost: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +70,17 @@ impl Roster {
             network,
             entries: Mutex::default(),
             changed: Notify::new(),
+            lost: watch::Sender::new(false),
+        }
+    }
+
+    /// Resolves when the reaper is gone, and all nodes with it.
+    pub(super) fn reaper_lost(&self) -> impl Future<Output = ()> + use<> {
+        let mut lost = self.lost.subscribe();
+        async move {
+            if lost.wait_for(|lost| *lost).await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 
@@ -230,6 +243,10 @@ impl Roster {
     fn lose_reaper(&self) {
         let mut entries = self.entries();
         entries.reaper_is_gone = true;
+        // It is the tool that ends them.
+        for entry in entries.nodes.values_mut() {
+            entry.end_is_asked = true;
+        }
         let orphans: Vec<u64> = entries
             .nodes
             .values()
@@ -242,6 +259,7 @@ impl Roster {
         drop(entries);
         if !orphans.is_empty() {
             self.warn("the reaper is gone, and all nodes with it".to_owned());
+            self.lost.send_replace(true);
         }
         for tag in orphans {
             self.leave(

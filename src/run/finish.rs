@@ -32,8 +32,14 @@ pub(super) async fn play(
     mut interrupted: First,
 ) -> Result<Ended, SetupError> {
     let proxy_rtt_p50 = setup::proxy_rtt(stage).await;
+    let reaper_lost = match stage.cluster().await {
+        Some(cluster) => cluster.reaper_lost(),
+        None => return Err(SetupError::Gone),
+    };
+    tokio::pin!(reaper_lost);
     tokio::select! {
         ready = setup::ready(stage, request) => ready?,
+        () = &mut reaper_lost => return Err(SetupError::Gone),
         _ = interrupted.came() => {
             stage.shut_down().await;
             return Ok(Ended { at: stage.clock.now(), signal: interrupted.seen(), proxy_rtt_p50 });
@@ -47,6 +53,10 @@ pub(super) async fn play(
     let broken = tokio::select! {
         done = conductor.execute(&request.plan.steps) => done.err(),
         _ = interrupted.came() => None,
+        () = &mut reaper_lost => {
+            let seen = interrupted.seen();
+            return Ok(abandon(stage, seen, proxy_rtt_p50).await);
+        }
         found = alarmed(stage) => {
             alarm = Some(found);
             None
@@ -64,7 +74,18 @@ pub(super) async fn play(
         phase: "heal".to_owned(),
     });
     conductor.heal_all().await;
-    let limit = if signal.is_some() {
+    recover(stage, signal.is_some()).await;
+    end(stage).await;
+    Ok(Ended {
+        at: stage.clock.now(),
+        signal,
+        proxy_rtt_p50,
+    })
+}
+
+/// Waits until nothing is to be seen of the faults any more.
+async fn recover(stage: &Stage, is_interrupted: bool) {
+    let limit = if is_interrupted {
         INTERRUPTED_LIMIT
     } else {
         RECOVERY_LIMIT
@@ -79,12 +100,26 @@ pub(super) async fn play(
             stage.describe()
         ));
     }
-    end(stage).await;
-    Ok(Ended {
-        at: stage.clock.now(),
+}
+
+/// There are no nodes any more, and that says nothing about them: what was recorded until then is
+/// kept and judged.
+async fn abandon(stage: &Stage, signal: Option<u8>, proxy_rtt_p50: Option<Nanos>) -> Ended {
+    stage.record(EventKind::BrokeOff {
+        reason: "the reaper is gone, and all nodes with it: something outside has killed it"
+            .to_owned(),
+    });
+    let at = stage.clock.now();
+    let load: Option<Load> = stage.load.borrow_mut().take();
+    if let Some(load) = load {
+        load.stop().await;
+    }
+    stage.shut_down().await;
+    Ended {
+        at,
         signal,
         proxy_rtt_p50,
-    })
+    }
 }
 
 /// Ends the steps at a violation; with `freeze`, writes down the scene first.

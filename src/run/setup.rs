@@ -80,6 +80,9 @@ pub enum SetupError {
         /// The cluster in words.
         state: String,
     },
+    /// Something has killed the reaper.
+    #[error("the reaper is gone, and all nodes with it: something outside has killed it")]
+    Gone,
     /// A register cannot be created.
     #[error(transparent)]
     Register(#[from] RegisterError),
