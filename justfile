@@ -37,10 +37,10 @@ again n="20" plan="plans/kill-leader.yaml":
     cargo build --release
     for i in $(seq {{n}}); do ./target/release/chaos run {{plan}} --format quiet || exit 1; done
 
-# Twenty times: kill -9 the harness at a random moment and count what is left.
-orphans n="20":
-    cargo build --release
-    bash tests/scripts/orphans.sh {{n}}
+# Strike the harness at N random moments (SIGKILL, SIGINT, SIGTERM), and its reaper, while every
+# kind of fault is in force: nothing of the run may be left.
+orphans n="200":
+    CHAOS_CLEANUP_ROUNDS={{n}} cargo test --release --test cleanup
 
 # Write throughput of the bundled ensemble beside Debian's ZooKeeper (apt-get install zookeeper).
 bench *args:

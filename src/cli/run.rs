@@ -45,6 +45,9 @@ pub(super) struct RunArguments {
     /// Allow plans that plant a bug in the nodes (cluster.config.bug)
     #[arg(long)]
     allow_bugs: bool,
+    /// Allow plans that run commands of their own (exec)
+    #[arg(long)]
+    allow_exec: bool,
     /// The results root
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
@@ -106,6 +109,9 @@ pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failur
     if !arguments.allow_bugs {
         refuse_bugs(&loaded)?;
     }
+    if !arguments.allow_exec {
+        refuse_commands(&loaded)?;
+    }
     if arguments.dry_run {
         for (_, plan) in &loaded {
             failure::output(&plan.timeline());
@@ -151,6 +157,18 @@ fn refuse_bugs(loaded: &[(Source, Plan)]) -> Result<(), Failure> {
                 "say --allow-bugs if you mean it, or --set cluster.config.bug=none for the same \
                  plan without it",
             ));
+        }
+    }
+    Ok(())
+}
+
+/// A plan that somebody else wrote must not run what it likes.
+fn refuse_commands(loaded: &[(Source, Plan)]) -> Result<(), Failure> {
+    for (source, plan) in loaded {
+        if let Some(command) = plan.commands().first() {
+            let message = format!("{} runs a command: `{command}`", source.path);
+            return Err(Failure::new(Exit::Usage, message)
+                .help("read the plan, and say --allow-exec if it may"));
         }
     }
     Ok(())
@@ -262,6 +280,9 @@ fn reproduce(arguments: &RunArguments, path: &str, seed: u64) -> String {
     }
     for (name, value) in &arguments.set {
         command += &format!(" --set cluster.config.{name}={value}");
+    }
+    if arguments.allow_exec {
+        command += " --allow-exec";
     }
     if arguments.allow_bugs {
         command += " --allow-bugs";

@@ -3,10 +3,12 @@
 //! Order inside one fault: links first, then processes, so that a node that loses power is silent
 //! before it dies. All signals of a fault are sent before the first is waited for.
 
+mod commands;
 mod disks;
 mod harm;
 mod launch;
 
+pub use commands::{Command, Running};
 pub use disks::Armed;
 
 use std::collections::BTreeMap;
@@ -261,6 +263,8 @@ impl Cluster {
                 all_met.insert(*fault, met);
             }
         }
+        // Nobody waits for these calls any more.
+        self.armed.clear();
         let faults = self.ledger.heal();
         let mut healed = self.healed(faults, &stricken).await?;
         healed.met = all_met;

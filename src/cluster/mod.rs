@@ -22,7 +22,7 @@ pub use answer::{ClusterError, Healed, Landing, Missed};
 pub use clock_file::{CLOCK_FILE, CLOCK_VARIABLE, Skew};
 pub use doctor::{Finding, examine};
 pub use effect::{Damage, Effect, Ending, Harm, Trigger};
-pub use host::{Armed, Cluster};
+pub use host::{Armed, Cluster, Command, Running};
 pub use journal::{Entry, FaultState, Journal};
 pub use ledger::{Ledger, Step, hampered, steps, victim};
 pub use leftovers::{Leftover, Unhealed, leftovers, remove_leftovers, settle_ledgers};

@@ -36,10 +36,15 @@ pub(super) struct Roster {
 struct Entries {
     nodes: BTreeMap<NodeId, Entry>,
     /// Who is being launched: a node, or a helper of the run.
-    launches: BTreeMap<u64, (Option<NodeId>, oneshot::Sender<io::Result<()>>)>,
+    launches: BTreeMap<u64, Asked>,
     next_tag: u64,
+    /// Who waits for the end of a helper.
+    watched: BTreeMap<u64, oneshot::Sender<ExitStatus>>,
     reaper_is_gone: bool,
 }
+
+/// For which node, and who waits for the answer.
+type Asked = (Option<NodeId>, oneshot::Sender<io::Result<Arc<Process>>>);
 
 #[derive(Debug, Default)]
 struct Entry {
@@ -55,7 +60,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Launch {
     pub(super) tag: u64,
-    pub(super) answer: oneshot::Receiver<io::Result<()>>,
+    pub(super) answer: oneshot::Receiver<io::Result<Arc<Process>>>,
 }
 
 impl Roster {
@@ -127,6 +132,13 @@ impl Roster {
         Ok(Launch { tag, answer })
     }
 
+    /// Resolves when what was launched with this tag has ended. Call it before it is asked for.
+    pub(super) fn watch(&self, tag: u64) -> oneshot::Receiver<ExitStatus> {
+        let (sender, ended) = oneshot::channel();
+        self.entries().watched.insert(tag, sender);
+        ended
+    }
+
     /// The end of this node's process is asked for: when it comes it is no surprise.
     pub(super) fn expect_end(&self, node: NodeId) {
         if let Some(entry) = self.entries().nodes.get_mut(&node) {
@@ -190,7 +202,8 @@ impl Roster {
     fn enter(&self, tag: u64, pidfd: Option<std::os::fd::OwnedFd>) {
         let process = pidfd
             .ok_or_else(|| io::Error::other("the reaper sent no pidfd"))
-            .and_then(Process::new);
+            .and_then(Process::new)
+            .map(Arc::new);
         let mut entries = self.entries();
         let Some((node, answer)) = entries.launches.remove(&tag) else {
             return;
@@ -198,17 +211,17 @@ impl Roster {
         let Some(node) = node else {
             drop(entries);
             // Who asked may have given up waiting.
-            let _ = answer.send(process.map(drop));
+            let _ = answer.send(process);
             return;
         };
-        let result = process.map(|process| {
+        let result = process.inspect(|process| {
             let entry = entries.nodes.entry(node).or_default();
             entry.incarnation += 1;
             entry.paused = false;
             entry.end_is_asked = false;
             let pid = process.pid();
             entry.tag = tag;
-            entry.process = Some(Arc::new(process));
+            entry.process = Some(Arc::clone(process));
             let incarnation = entry.incarnation;
             self.tell(EventKind::ProcessStarted {
                 node,
@@ -223,6 +236,10 @@ impl Roster {
 
     fn leave(&self, tag: u64, status: ExitStatus) {
         let mut entries = self.entries();
+        if let Some(watched) = entries.watched.remove(&tag) {
+            // Who waited may have given up.
+            let _ = watched.send(status);
+        }
         let mut nodes = entries.nodes.iter_mut();
         let gone = nodes.find(|(_, entry)| entry.process.is_some() && entry.tag == tag);
         if let Some((node, entry)) = gone {
@@ -253,6 +270,7 @@ impl Roster {
             .filter(|entry| entry.process.is_some())
             .map(|entry| entry.tag)
             .collect();
+        entries.watched.clear();
         for (_, answer) in std::mem::take(&mut entries.launches).into_values() {
             let _ = answer.send(Err(reaper_is_gone()));
         }

@@ -1,6 +1,7 @@
 //! Events of a run: faults, phases, trials, probes, and what the nodes themselves report.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -222,6 +223,15 @@ pub enum ExitStatus {
     Code(i32),
     /// By this signal.
     Signal(i32),
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
 }
 
 /// Which kind of probe.

@@ -10,6 +10,7 @@ use crate::history::{Event, History, ProbeOp};
 use crate::id::NodeId;
 
 use super::availability::{Availability, availability};
+use super::coverage::coverage;
 use super::goodput::Completions;
 use super::lag::Lag;
 use super::latency::{histograms, summaries};
@@ -101,6 +102,7 @@ pub fn measure(history: &History, events: &[Event], context: &Context) -> Measur
         trials: trials.into_iter().map(|trial| trial.measure).collect(),
         outages: outages(probed),
         latency: summaries(&histograms(history, &timeline)),
+        coverage: coverage(&timeline, &roles),
     }
 }
 

@@ -6,6 +6,7 @@
 mod availability;
 mod bounds;
 mod collect;
+mod coverage;
 mod detection;
 mod goodput;
 mod judge;
@@ -26,6 +27,7 @@ mod timeline;
 mod trial;
 
 pub use collect::{Context, measure, suspicions};
+pub use coverage::{Covered, HitPhase, HitRole};
 pub use judge::{Judgement, Predicate, Predicates, evaluate};
 pub use latency::{LatencyHistograms, LatencyInterval, latency_histograms, latency_intervals};
 pub use metric::{Aggregate, Class, METRICS, MetricInfo, Sampling, metric};

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::coverage::Covered;
 use crate::clock::Nanos;
 use crate::history::{SyncMode, TrialOutcome};
 use crate::id::{FaultId, NodeId, TrialId};
@@ -22,6 +23,9 @@ pub struct Measurements {
     pub outages: Vec<Outage>,
     /// Latency by op kind (`read`, `write`, `cas`, `all`), then by phase (`steady`, `fault`, `all`).
     pub latency: BTreeMap<String, BTreeMap<String, LatencySummary>>,
+    /// Which faults landed on whom, and when.
+    #[serde(default)]
+    pub coverage: Vec<Covered>,
 }
 
 /// One metric with its samples.

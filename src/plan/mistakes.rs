@@ -125,6 +125,10 @@ shows! {
     what_only_a_proxy_can_do_is_refused_between_namespaces:
         with_keys("network: packet\n").replace("steps:\n", "steps:\n  - drop: {between: [n1, n2], loss: 5%, layer: stall, for: 1s}\n  \
          - corrupt: {between: [n1, n2], share: 1%, for: 1s}\n  - reset: {between: [n1, n2]}\n  - half_open: {from: n1, to: n2}\n");
+    calls_and_commands_say_what_and_until_has_a_limit:
+        with_steps("  - call: {node: any, do: snapshoot}\n  - call: {node: any}\n  - exec: ''\n  - exec: {comand: ls}\n  \
+         - isolate: {node: leader, until: leader}\n  - isolate: {node: leader, until: steady, for: 1s}\n  \
+         - reset: {between: [n1, n2], for: 1s}\n  - random: {for: 5s, every: 1s, choose: [{do: {kill: {node: any, for: 1s, until: served}}}]}\n");
     a_trial_inside_a_trial_is_refused:
         with_steps("  - repeat:\n      times: 2\n      name: outer\n      steps:\n        - repeat: {times: 2, name: inner, steps: [{wait: 1s}]}\n");
     durations_come_in_few_shapes:

@@ -14,7 +14,9 @@ mod document;
 mod mistakes;
 mod not_built;
 mod read;
+mod read_calls;
 mod read_control;
+mod read_faults;
 mod read_steps;
 mod read_waits;
 mod resolve;
@@ -27,8 +29,8 @@ mod yaml;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use read_steps::VERBS;
 pub use steps::{
-    Action, Awaited, Choice, Each, EventName, Healed, Keep, Order, Otherwise, Random, Repeat,
-    Rounds, State, Step, WaitFor,
+    Action, Awaited, Call, Choice, Each, EventName, Exec, Healed, Keep, Order, Otherwise, Random,
+    Repeat, Rounds, State, Step, WaitFor,
 };
 
 pub use crate::fault::{DurationSpec, Network, Selector};

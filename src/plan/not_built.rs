@@ -2,7 +2,7 @@
 //! such, so that nobody looks for a spelling mistake.
 
 /// Verbs.
-pub(super) const VERBS: &[&str] = &["squeeze", "member", "call", "failpoint", "exec"];
+pub(super) const VERBS: &[&str] = &["squeeze", "member", "failpoint"];
 
 /// Systems.
 pub(super) const SYSTEMS: &[&str] = &["zookeeper", "etcd", "redis", "command"];

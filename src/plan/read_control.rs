@@ -115,6 +115,12 @@ impl StepReader<'_> {
                 self.refuse(&what.value, &message, "take `as` out");
                 return None;
             }
+            Action::Fault { until: Some(_), .. } => {
+                let message = "`until` does not go with faults by chance, of which others may be in \
+                               force";
+                self.refuse(&what.value, message, "take `until` out");
+                return None;
+            }
             Action::Fault { fault, for_, .. } => for_.is_some() || is_over_at_once(fault),
             Action::Restart { .. } => true,
             _ => {

@@ -9,7 +9,7 @@ use super::read::Reader;
 use super::scope::{Bound, Scope};
 use super::steps::{Action, Each, Healed, Order, Repeat, Rounds, Step};
 use crate::clock::Nanos;
-use crate::fault::{DurationSpec, FaultSpec, Pool, Selector, Span, Terminate};
+use crate::fault::{FaultSpec, Pool, Selector, Span, Terminate};
 
 /// The verbs beside the faults, each with what it does.
 pub const VERBS: &[(&str, &str)] = &[
@@ -36,10 +36,15 @@ pub const VERBS: &[(&str, &str)] = &[
         "draw faults by chance for a while, so many at once, leaving a majority",
     ),
     ("mark", "write a text into the record"),
+    (
+        "call",
+        "ask a node for something that its system can do by itself",
+    ),
+    (
+        "exec",
+        "run a command of one's own; only with `--allow-exec`",
+    ),
 ];
-
-/// Keys that every fault takes beside its own.
-const FAULT_KEYS: &[&str] = &["for", "as", "until"];
 
 /// Deeper plans are unreadable; the bound also keeps recursion shallow.
 const MAX_DEPTH: usize = 8;
@@ -58,16 +63,6 @@ struct RestartKeys {
     node: Selector,
     #[serde(default = "Terminate::default_grace")]
     grace: Span,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CommonKeys {
-    #[serde(rename = "for")]
-    for_: Option<DurationSpec>,
-    #[serde(rename = "as")]
-    name: Option<String>,
-    until: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -224,6 +219,8 @@ impl StepReader<'_> {
             "each" => self.each(path, entry),
             "parallel" => self.parallel(path, entry),
             "random" => self.random(path, entry),
+            "call" => self.call(entry),
+            "exec" => self.exec(entry),
             "mark" => self.reader.read("mark", value).map(Action::Mark),
             verb if FaultSpec::NAMES.contains(&verb) => self.fault(entry),
             verb if not_built::VERBS.contains(&verb) => {
@@ -244,88 +241,7 @@ impl StepReader<'_> {
         }
     }
 
-    fn fault(&mut self, entry: &Entry) -> Option<Action> {
-        let verb = entry.key.as_str();
-        let common = self.common(entry);
-        let own = Node {
-            span: entry.key_span.clone(),
-            kind: Kind::Map(vec![Entry {
-                key: entry.key.clone(),
-                key_span: entry.key_span.clone(),
-                value: match &entry.value.kind {
-                    Kind::Map(_) => Node {
-                        span: entry.key_span.clone(),
-                        ..entry.value.without(FAULT_KEYS)
-                    },
-                    // `kill: leader` where there is one argument.
-                    Kind::Text(_) | Kind::List(_) if takes_node(verb) => {
-                        short_form("node", &entry.value)
-                    }
-                    _ => entry.value.clone(),
-                },
-            }]),
-        };
-        let fault: Option<FaultSpec> = self.reader.read_below(verb, &own, 1).ok();
-        let common = common?;
-        let name = common.name.clone();
-        if let Some(fault) = &fault {
-            for selector in fault.as_dyn().selectors() {
-                self.check_selector(selector, &entry.value);
-            }
-            let suits = fault.as_dyn().suits(self.scope.network);
-            if let Err(misfit) = fault.as_dyn().fits(self.scope.nodes).and(suits) {
-                self.reader.report(
-                    Diagnostic::error(entry.key_span.clone(), misfit.message).help(misfit.help),
-                );
-            }
-            if common.for_.is_none() {
-                self.scope
-                    .open(fault, name.as_deref(), entry.key_span.clone());
-            }
-        }
-        // Bound even if the fault is wrong: else every use would be reported too.
-        if let Some(name) = &name {
-            self.scope.bind(name, Bound::Fault);
-        }
-        Some(Action::Fault {
-            fault: fault?,
-            for_: common.for_,
-            name,
-        })
-    }
-
-    fn common(&mut self, entry: &Entry) -> Option<CommonKeys> {
-        let kept = entry.value.entries().iter();
-        let common = Node {
-            span: entry.key_span.clone(),
-            kind: Kind::Map(
-                kept.filter(|entry| FAULT_KEYS.contains(&entry.key.as_str()))
-                    .cloned()
-                    .collect(),
-            ),
-        };
-        let keys: CommonKeys = self.reader.read(&entry.key, &common)?;
-        if keys.until.is_some() {
-            let place = common.entry("until")?.key_span.clone();
-            self.reader.report(
-                Diagnostic::error(place, "`until` is not built yet")
-                    .help("use `for:`, or a `wait_for` with a `heal` behind it"),
-            );
-        }
-        if keys.for_ == Some(DurationSpec::Fixed(Nanos::ZERO)) {
-            let place = common.entry("for")?.value.span.clone();
-            self.reader.report(
-                Diagnostic::error(place, "a fault for 0s is no fault")
-                    .help("for example `for: 5s`"),
-            );
-        }
-        if let Some(name) = &keys.name {
-            self.check_binding(name, &common);
-        }
-        Some(keys)
-    }
-
-    fn check_binding(&mut self, name: &str, node: &Node) {
+    pub(super) fn check_binding(&mut self, name: &str, node: &Node) {
         let is_word = !name.is_empty()
             && name != "all"
             && name
@@ -554,7 +470,7 @@ fn is_verb(word: &str) -> bool {
 }
 
 /// Faults that can be written `kill: leader`.
-fn takes_node(verb: &str) -> bool {
+pub(super) fn takes_node(verb: &str) -> bool {
     matches!(
         verb,
         "kill" | "terminate" | "power_off" | "pause" | "isolate"
@@ -562,7 +478,7 @@ fn takes_node(verb: &str) -> bool {
 }
 
 /// `{key: value}` at the place of the value.
-fn short_form(key: &str, value: &Node) -> Node {
+pub(super) fn short_form(key: &str, value: &Node) -> Node {
     Node {
         span: value.span.clone(),
         kind: Kind::Map(vec![Entry {

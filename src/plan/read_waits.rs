@@ -22,7 +22,7 @@ struct WaitForKeys {
     by: Option<u64>,
     timeout: Option<Span>,
     #[serde(rename = "else")]
-    otherwise: Option<OtherwiseWord>,
+    otherwise: Option<Otherwise>,
 }
 
 #[derive(Deserialize)]
@@ -50,14 +50,6 @@ enum StateWord {
     Synced,
     Converged,
     Behind,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum OtherwiseWord {
-    Fail,
-    Skip,
-    GoOn,
 }
 
 impl StepReader<'_> {
@@ -94,11 +86,7 @@ impl StepReader<'_> {
             node: keys.node,
             by: keys.by.unwrap_or(1),
             timeout: timeout?,
-            otherwise: match keys.otherwise {
-                None | Some(OtherwiseWord::Fail) => Otherwise::Fail,
-                Some(OtherwiseWord::Skip) => Otherwise::Skip,
-                Some(OtherwiseWord::GoOn) => Otherwise::GoOn,
-            },
+            otherwise: keys.otherwise.unwrap_or_default(),
         }))
     }
 

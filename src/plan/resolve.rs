@@ -68,6 +68,14 @@ impl Plan {
         found
     }
 
+    /// Every command that its steps may run, in their order.
+    #[must_use]
+    pub fn commands(&self) -> Vec<&str> {
+        let mut found = Vec::new();
+        collect_commands(&self.steps, &mut found);
+        found
+    }
+
     /// How many trials it asks for; a `repeat` with `for:` counts as none, for nobody knows.
     #[must_use]
     pub fn trials(&self) -> u32 {
@@ -90,6 +98,20 @@ fn collect_faults<'a>(steps: &'a [Step], found: &mut Vec<&'a FaultSpec>) {
                 }
             }
             other => collect_faults(other.inner(), found),
+        }
+    }
+}
+
+fn collect_commands<'a>(steps: &'a [Step], found: &mut Vec<&'a str>) {
+    for step in steps {
+        match &step.action {
+            Action::Exec(exec) => found.push(&exec.command),
+            Action::Parallel(branches) => {
+                for branch in branches {
+                    collect_commands(branch, found);
+                }
+            }
+            other => collect_commands(other.inner(), found),
         }
     }
 }

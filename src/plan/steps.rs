@@ -1,5 +1,7 @@
 //! Steps: what the conductor executes, in order.
 
+use serde::Deserialize;
+
 use crate::clock::Nanos;
 use crate::fault::{DurationSpec, FaultSpec, Selector};
 
@@ -24,6 +26,8 @@ pub enum Action {
         /// Heal it after this long; the step then ends when it has healed. `None`: the step ends
         /// when it has landed, and it stays in force until a `heal`, `start` or `resume`.
         for_: Option<DurationSpec>,
+        /// Heal it as soon as this holds; then `for_` is the longest it lasts.
+        until: Option<State>,
         /// `as:` names the fault (`heal: name`) and the nodes that it chose (`$name`).
         name: Option<String>,
     },
@@ -61,6 +65,36 @@ pub enum Action {
     Random(Random),
     /// Write a text into the record.
     Mark(String),
+    /// Ask nodes for something that their system can do by itself.
+    Call(Call),
+    /// Run a command of the user.
+    Exec(Exec),
+}
+
+/// Something that a system can do by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// Whom to ask, one after another.
+    pub node: Selector,
+    /// What, in the system's words.
+    pub what: String,
+    /// How long each may take.
+    pub timeout: Nanos,
+    /// What if it fails.
+    pub otherwise: Otherwise,
+}
+
+/// A command of the user.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exec {
+    /// For `sh -c`.
+    pub command: String,
+    /// Once for each of these, one after another; `None` = once.
+    pub node: Option<Selector>,
+    /// How long it may take before it is killed.
+    pub timeout: Nanos,
+    /// What if it ends with anything but 0.
+    pub otherwise: Otherwise,
 }
 
 /// Which faults a `heal` ends.
@@ -159,8 +193,9 @@ pub enum State {
     Behind,
 }
 
-/// What a `wait_for` does when its time is up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What a `wait_for` does when its time is up, or a `call` or `exec` that fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Otherwise {
     /// `fail`: the trial ends as censored, and the liveness check fails.
     #[default]

@@ -136,10 +136,18 @@ fn push_steps(lines: &mut Vec<String>, steps: &[Step], depth: usize) {
 
 fn sentence(action: &Action) -> String {
     match action {
-        Action::Fault { fault, for_, name } => {
+        Action::Fault {
+            fault,
+            for_,
+            until,
+            name,
+        } => {
             let mut text = format!("{} {}", fault.name(), bare(&fault.as_dyn().parameters()));
             if let Some(duration) = for_ {
                 text.push_str(&format!(", for {}", spoken(duration)));
+            }
+            if let Some(state) = until {
+                text.push_str(&format!(" or until {}", state.word()));
             }
             if let Some(name) = name {
                 text.push_str(&format!(", as {name}"));
@@ -167,6 +175,20 @@ fn sentence(action: &Action) -> String {
         Action::Parallel(branches) => format!("{} at the same time", branches.len()),
         Action::Random(random) => random_sentence(random),
         Action::Mark(text) => format!("mark \"{text}\""),
+        Action::Call(call) => format!("call {} {}, {}", call.node, call.what, or(call.otherwise)),
+        Action::Exec(exec) => {
+            let of = exec.node.as_ref();
+            let of = of.map_or_else(String::new, |node| format!(" for {node}"));
+            format!("exec `{}`{of}, {}", exec.command, or(exec.otherwise))
+        }
+    }
+}
+
+const fn or(otherwise: Otherwise) -> &'static str {
+    match otherwise {
+        Otherwise::Fail => "else fail",
+        Otherwise::Skip => "else skip the trial",
+        Otherwise::GoOn => "else go on",
     }
 }
 
@@ -200,14 +222,10 @@ fn wait_sentence(wait: &WaitFor) -> String {
         } => format!("the event {} of {node}", name.0),
         Awaited::Log { node, text } => format!("\"{text}\" in the log of {node}"),
     };
-    let otherwise = match wait.otherwise {
-        Otherwise::Fail => "else fail",
-        Otherwise::Skip => "else skip the trial",
-        Otherwise::GoOn => "else go on",
-    };
     format!(
-        "wait for {what}, at most {}, {otherwise}",
-        Span(wait.timeout)
+        "wait for {what}, at most {}, {}",
+        Span(wait.timeout),
+        or(wait.otherwise)
     )
 }
 

@@ -194,6 +194,8 @@ impl Action {
             Self::Parallel(_) => "parallel",
             Self::Random(_) => "random",
             Self::Mark(_) => "mark",
+            Self::Call(_) => "call",
+            Self::Exec(_) => "exec",
         }
     }
 
@@ -201,12 +203,20 @@ impl Action {
     #[must_use]
     pub fn arguments(&self) -> String {
         match self {
-            Self::Fault { fault, for_, name } => {
+            Self::Fault {
+                fault,
+                for_,
+                until,
+                name,
+            } => {
                 let mut text = fault.as_dyn().parameters();
                 // The parameters end in a brace, before which the common keys go.
                 text.pop();
                 if let Some(duration) = for_ {
                     text.push_str(&format!(", for: {duration}"));
+                }
+                if let Some(state) = until {
+                    text.push_str(&format!(", until: {}", state.word()));
                 }
                 if let Some(name) = name {
                     text.push_str(&format!(", as: {name}"));
@@ -224,6 +234,23 @@ impl Action {
             Self::Parallel(_) => "{}".to_owned(),
             Self::Random(random) => random.arguments(),
             Self::Mark(text) => quoted(text),
+            Self::Call(call) => format!(
+                "{{node: {}, do: {}, timeout: {}, else: {}}}",
+                call.node,
+                call.what,
+                Span(call.timeout),
+                call.otherwise.word()
+            ),
+            Self::Exec(exec) => {
+                let node = exec.node.as_ref();
+                let node = node.map_or_else(String::new, |node| format!(", node: {node}"));
+                format!(
+                    "{{command: {}{node}, timeout: {}, else: {}}}",
+                    quoted(&exec.command),
+                    Span(exec.timeout),
+                    exec.otherwise.word()
+                )
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use crate::clock::Nanos;
+use crate::measure::{HitPhase, HitRole};
 use crate::results::RunRecord;
 use crate::verdict::Verdict;
 
@@ -37,6 +38,7 @@ impl Reporter for Markdown {
         checks(record, out)?;
         failover(record, out)?;
         latency(record, out)?;
+        coverage(record, out)?;
         if let Some(evidence) = &record.evidence {
             let (key, sentence) = (escape(&evidence.key), escape(&evidence.sentence));
             writeln!(out, "## Counterexample\n\nKey {key}: {sentence}\n")?;
@@ -131,6 +133,22 @@ fn latency(record: &RunRecord, out: &mut dyn Write) -> io::Result<()> {
             out,
             "| {phase} | {p50} | {p90} | {p99} | {p999} | {max} | {n} |"
         )?;
+    }
+    writeln!(out)
+}
+
+/// Each cell: how often in a steady, a degraded and an electing cluster.
+fn coverage(record: &RunRecord, out: &mut dyn Write) -> io::Result<()> {
+    let rows = text::coverage(&record.measurements.coverage);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let roles = HitRole::ALL.map(HitRole::word).join(" | ");
+    let phases = HitPhase::ALL.map(HitPhase::word).join(" / ");
+    writeln!(out, "| hit while {phases} | {roles} |")?;
+    writeln!(out, "|---|{}", "--:|".repeat(HitRole::ALL.len()))?;
+    for (verb, cells) in rows {
+        writeln!(out, "| {} | {} |", escape(&verb), cells.join(" | "))?;
     }
     writeln!(out)
 }

@@ -11,7 +11,9 @@ use crate::check::Class;
 use crate::clock::Nanos;
 use crate::history::{EventKind, TrialOutcome};
 use crate::id::NodeId;
-use crate::measure::{Channel, LatencySummary, Metric, NodeSync, Outage, TrialMeasure, Unit};
+use crate::measure::{
+    Channel, Covered, LatencySummary, Metric, NodeSync, Outage, TrialMeasure, Unit,
+};
 use crate::results::{Environment, RunRecord};
 use crate::verdict::Verdict;
 
@@ -59,6 +61,7 @@ struct Document<'a> {
     trials: Vec<Trial<'a>>,
     outages: &'a [Outage],
     latency: &'a BTreeMap<String, BTreeMap<String, LatencySummary>>,
+    coverage: &'a [Covered],
     faults: Faults,
     noise: Noise,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -184,6 +187,7 @@ impl<'a> Document<'a> {
             trials: measurements.trials.iter().map(Trial::of).collect(),
             outages: &measurements.outages,
             latency: &measurements.latency,
+            coverage: &measurements.coverage,
             faults: Faults::of(record),
             noise: Noise {
                 harness_lag_p99_ns: record.environment.harness_lag_p99,

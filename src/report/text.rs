@@ -1,8 +1,10 @@
 //! How figures and verdicts read in every view.
 
+use std::collections::BTreeSet;
+
 use crate::check::CheckResult;
 use crate::clock::Nanos;
-use crate::measure::{Channel, Measurements, Unit};
+use crate::measure::{Channel, Covered, HitPhase, HitRole, Measurements, Unit};
 use crate::verdict::Verdict;
 
 /// The stages of a failover, in their order: the name shown, the metric.
@@ -123,6 +125,29 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
         used += length;
     }
     lines
+}
+
+/// A line for each kind of fault that landed, with a cell for each role: how often it was hit in each
+/// phase of the cluster, as `3 / 0 / 1`; empty if never.
+pub(super) fn coverage(covered: &[Covered]) -> Vec<(String, Vec<String>)> {
+    let hits = |verb: &str, role, phase| {
+        let mut lines = covered.iter();
+        let line = lines.find(|l| l.verb == verb && l.role == role && l.phase == phase);
+        line.map_or(0, |line| line.hits)
+    };
+    let verbs: BTreeSet<&str> = covered.iter().map(|line| line.verb.as_str()).collect();
+    let row = |verb: &str| {
+        let cells = HitRole::ALL.into_iter().map(|role| {
+            let counts = HitPhase::ALL.map(|phase| hits(verb, role, phase));
+            if counts == [0; 3] {
+                String::new()
+            } else {
+                counts.map(|count| count.to_string()).join(" / ")
+            }
+        });
+        (verb.to_owned(), cells.collect())
+    };
+    verbs.into_iter().map(row).collect()
 }
 
 #[cfg(test)]

@@ -49,22 +49,13 @@ pub(super) async fn play(
         phase: "steps".to_owned(),
     });
     let mut conductor = Conductor::new(stage);
-    let mut alarm = None;
     let broken = tokio::select! {
-        done = conductor.execute(&request.plan.steps) => done.err(),
-        _ = interrupted.came() => None,
+        broken = steps(stage, request, folder, &mut conductor, &mut interrupted) => broken,
         () = &mut reaper_lost => {
             let seen = interrupted.seen();
             return Ok(abandon(stage, seen, proxy_rtt_p50).await);
         }
-        found = alarmed(stage) => {
-            alarm = Some(found);
-            None
-        }
     };
-    if let Some(alarm) = alarm {
-        react(stage, request, &alarm, folder).await;
-    }
     if let Some(Break::Censored(reason) | Break::Skipped(reason)) = broken {
         stage.warn(&format!("the plan broke off: {reason}"));
         stage.record(EventKind::BrokeOff { reason });
@@ -81,6 +72,38 @@ pub(super) async fn play(
         signal,
         proxy_rtt_p50,
     })
+}
+
+/// Executes the steps until they are done, one breaks off, somebody interrupts, or a violation ends
+/// them.
+async fn steps(
+    stage: &Stage,
+    request: &Request,
+    folder: &RunFolder,
+    conductor: &mut Conductor<'_>,
+    interrupted: &mut First,
+) -> Option<Break> {
+    let alarm = {
+        let steps = conductor.execute(&request.plan.steps);
+        tokio::pin!(steps);
+        let alarm = tokio::select! {
+            done = &mut steps => return done.err(),
+            _ = interrupted.came() => None,
+            found = alarmed(stage) => Some(found),
+        };
+        // A fault that is just coming into force, or being healed, must not be dropped half way:
+        // nobody would know of it. Whoever changes the cluster holds it until that is done.
+        tokio::select! {
+            biased;
+            cluster = stage.cluster() => drop(cluster),
+            _ = &mut steps => {}
+        }
+        alarm
+    };
+    if let Some(alarm) = alarm {
+        react(stage, request, &alarm, folder).await;
+    }
+    None
 }
 
 /// Waits until nothing is to be seen of the faults any more.

@@ -145,7 +145,7 @@ async fn between_proxies(
 const CLIENT_PORT: u16 = 2181;
 const PEER_PORT: u16 = 2888;
 
-fn absolute(path: &FilePath) -> Result<PathBuf, SetupError> {
+pub(super) fn absolute(path: &FilePath) -> Result<PathBuf, SetupError> {
     std::path::absolute(path).map_err(|source| SetupError::Harness {
         what: "name a node's folder",
         source,

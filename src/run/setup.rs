@@ -26,7 +26,7 @@ use crate::workload::{KeyPick, Register, RegisterParameters};
 
 use super::environment::{environment, utc_now};
 use super::judge::SAFETY;
-use super::layout::{Layouts, Needs, lay_out, spec};
+use super::layout::{Layouts, Needs, absolute, lay_out, spec};
 use super::observe::Traces;
 use super::online::{self, Watch};
 use super::progress::Progress;
@@ -246,6 +246,7 @@ pub(super) async fn stage(
         cluster: Mutex::new(Some(cluster)),
         network,
         folders: layouts.folders(),
+        folder: absolute(&folder.path())?,
         direct: layouts.direct,
         linked: layouts.linked,
         _ports: layouts.ports,

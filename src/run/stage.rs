@@ -43,6 +43,8 @@ pub(super) struct Stage {
     pub(super) _ports: Ports,
     /// Each node's own folder.
     pub(super) folders: BTreeMap<NodeId, PathBuf>,
+    /// The run's own folder.
+    pub(super) folder: PathBuf,
     pub(super) keys: Vec<String>,
     /// Which kinds of probes there are: read, write.
     pub(super) probed: [bool; 2],

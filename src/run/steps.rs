@@ -16,7 +16,7 @@ use crate::fault::{Bindings, Chosen, DurationSpec, FaultSpec, Selector, Unresolv
 use crate::history::{EventKind, FaultAsked, Tag, TrialOutcome};
 use crate::id::{FaultId, NodeId, TrialId};
 use crate::link::Rule;
-use crate::plan::{Action, Each, Healed, Order, Repeat, Rounds, Step};
+use crate::plan::{Action, Each, Healed, Order, Repeat, Rounds, State, Step};
 use crate::seed::Stream;
 
 use super::stage::Stage;
@@ -103,9 +103,17 @@ impl<'a> Conductor<'a> {
 
     pub(super) async fn step(&mut self, step: &Step) -> Result<(), Break> {
         match &step.action {
-            Action::Fault { fault, for_, name } => {
-                self.fault(fault, for_.as_ref(), name.as_deref()).await
+            Action::Fault {
+                fault,
+                for_,
+                until,
+                name,
+            } => {
+                let ends = (for_.as_ref(), *until);
+                self.fault(fault, ends, name.as_deref()).await
             }
+            Action::Call(call) => self.call(call, &step.path).await,
+            Action::Exec(exec) => self.exec(exec, &step.path).await,
             Action::Start { node } => {
                 for node in self.resolve(node).await? {
                     self.start(node).await;
@@ -124,9 +132,7 @@ impl<'a> Conductor<'a> {
                 Ok(())
             }
             Action::Heal(Healed::Named(name)) => {
-                if let Some(fault) = self.names.get(name).copied() {
-                    self.end(fault).await;
-                }
+                self.heal(name).await;
                 Ok(())
             }
             Action::Wait(duration) => {
@@ -146,11 +152,17 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Injects a fault; with `for_`, also waits and heals it.
+    async fn heal(&mut self, name: &str) {
+        if let Some(fault) = self.names.get(name).copied() {
+            self.end(fault).await;
+        }
+    }
+
+    /// Injects a fault; if it `ends`, also waits for that and heals it.
     async fn fault(
         &mut self,
         fault: &FaultSpec,
-        for_: Option<&DurationSpec>,
+        ends: (Option<&DurationSpec>, Option<State>),
         name: Option<&str>,
     ) -> Result<(), Break> {
         let chosen = self
@@ -165,9 +177,15 @@ impl<'a> Conductor<'a> {
             self.names.insert(name.to_owned(), id);
             self.bindings.bind(name, &chosen.nodes);
         }
-        if let Some(duration) = for_ {
+        if let Some(duration) = ends.0 {
             let duration = duration.draw(&mut self.stream);
-            self.stage.pass(duration).await;
+            match ends.1 {
+                None => self.stage.pass(duration).await,
+                Some(state) => {
+                    let deadline = self.stage.clock.now() + duration;
+                    self.state(state, &[], 0, deadline).await;
+                }
+            }
             self.end(id).await;
         }
         Ok(())

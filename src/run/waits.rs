@@ -52,7 +52,13 @@ impl Conductor<'_> {
         Err(Break::Censored(reason))
     }
 
-    async fn state(&self, state: State, nodes: &[NodeId], by: u64, deadline: Nanos) -> bool {
+    pub(super) async fn state(
+        &self,
+        state: State,
+        nodes: &[NodeId],
+        by: u64,
+        deadline: Nanos,
+    ) -> bool {
         let stage = self.stage;
         let leads = || stage.view().leader().is_some();
         let yes = |held: bool| held.then_some(());

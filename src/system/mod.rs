@@ -140,6 +140,17 @@ pub trait System: Send + Sync + std::fmt::Debug {
     /// If it does not answer in time.
     async fn status(&self, addr: SocketAddr, timeout: Duration) -> Result<Status, ConnectError>;
 
+    /// Has a node do something that its system can do by itself, and returns what it says.
+    ///
+    /// # Errors
+    /// If the system has no such call, or the node does not do it in time.
+    async fn call(
+        &self,
+        what: &str,
+        addr: SocketAddr,
+        timeout: Duration,
+    ) -> Result<String, ConnectError>;
+
     /// Opens a client connection.
     ///
     /// # Errors

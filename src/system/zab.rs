@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::zookeeper::{SessionOptions, ZkClient, monitor};
+use super::zookeeper::{SessionOptions, ZkClient, monitor, word};
 use super::{Client, ConnectError, Launch, Layout, Status, System};
 use crate::dial::Dialer;
 use crate::id::NodeId;
@@ -45,6 +45,12 @@ impl Zab {
         "suspect_cap",
         "snapshot_every",
         BUG_SETTING,
+    ];
+
+    /// What a node can be asked to do, and what that means.
+    pub const CALLS: &'static [(&'static str, &'static str)] = &[
+        ("snapshot", "save a snapshot of the state now"),
+        ("reset_statistics", "forget what was counted (`srst`)"),
     ];
 
     /// A driver whose nodes are started as `executable node …`.
@@ -156,6 +162,29 @@ impl System for Zab {
             committed: number("chaos_committed_zxid")?,
             digest: fields.get("chaos_state_digest").cloned(),
         })
+    }
+
+    async fn call(
+        &self,
+        what: &str,
+        addr: SocketAddr,
+        timeout: Duration,
+    ) -> Result<String, ConnectError> {
+        let (letters, done) = match what {
+            "snapshot" => ("snap", "Snapshot"),
+            "reset_statistics" => ("srst", "Server stats reset"),
+            other => {
+                return Err(ConnectError::Protocol(format!(
+                    "there is no call `{other}`"
+                )));
+            }
+        };
+        let answer = word(&self.dialer, addr, letters, timeout).await?;
+        if answer.starts_with(done) {
+            Ok(answer)
+        } else {
+            Err(ConnectError::Protocol(answer))
+        }
     }
 
     async fn connect(

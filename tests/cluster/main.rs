@@ -101,7 +101,7 @@ fn when_the_reaper_is_killed_the_nodes_die_and_the_harness_notices() -> Tested {
             EventKind::ProcessStarted { .. }
         ));
         assert!(matches!(stage.next().await?, EventKind::Warning { .. }));
-        let EventKind::ProcessExited { asked: false, .. } = stage.next().await? else {
+        let EventKind::ProcessExited { asked: true, .. } = stage.next().await? else {
             return Err("no exit".into());
         };
         let refused = stage.cluster.start(N1).await;

@@ -136,6 +136,16 @@ impl Server {
         }
     }
 
+    /// Saves a snapshot now, because somebody asks for it; what becomes of that, for people.
+    pub(super) fn snapshot_on_demand(&mut self) -> String {
+        if !self.snapshots.may_save() {
+            return "A snapshot is under way already.\n".to_owned();
+        }
+        self.applied_since_snapshot = 0;
+        self.snapshots.encode(Purpose::Save, self.state.snapshot());
+        format!("Snapshot of zxid 0x{:x} begun.\n", self.state.applied())
+    }
+
     pub(super) fn on_finished(&mut self, finished: Finished) -> Result<(), ServerError> {
         match finished {
             Finished::Encoded {

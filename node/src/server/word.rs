@@ -22,6 +22,9 @@ impl Server {
             b"mntr" => report.open_files = open_files(),
             _ => {}
         }
+        if report.is_serving && word == *b"snap" {
+            return self.snapshot_on_demand();
+        }
         if report.is_serving {
             match &word {
                 b"crst" => self.sessions.reset_traffic(),

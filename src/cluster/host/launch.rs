@@ -102,6 +102,7 @@ impl Cluster {
         answer
             .map_err(|_| io::Error::other("the reaper does not answer"))?
             .map_err(|_| io::Error::other("the reaper is gone"))?
+            .map(drop)
     }
 }
 

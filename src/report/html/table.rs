@@ -3,12 +3,15 @@
 use crate::check::CheckResult;
 use crate::clock::Nanos;
 use crate::history::EventKind;
+use crate::measure::{HitPhase, HitRole};
 use crate::results::RunRecord;
 use crate::verdict::Verdict;
 
 use super::svg::{escape, put};
 use crate::report::distribution::Ranked;
-use crate::report::text::{channels, conclusion, counted, figure, grouped};
+use crate::report::text::{
+    channels, conclusion, counted, coverage as coverage_rows, figure, grouped,
+};
 
 /// Verdict, what was run, and the figures that are looked for first.
 pub(super) fn head(record: &RunRecord) -> String {
@@ -273,6 +276,30 @@ pub(super) fn measures(record: &RunRecord) -> String {
          <p class=\"dim\">Percentiles are real samples (nearest rank). A censored sample is at \
          least as long as shown; noisy trials are left out. What was watched and never \
          happened has n = 0.</p>"
+    )
+}
+
+/// Which faults hit whom, and when.
+pub(super) fn coverage(record: &RunRecord) -> String {
+    let rows = coverage_rows(&record.measurements.coverage);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut html = String::new();
+    for (verb, cells) in rows {
+        put!(html, "<tr><td>{}</td>", escape(&verb));
+        for cell in cells {
+            put!(html, "<td class=\"num\">{cell}</td>");
+        }
+        html.push_str("</tr>");
+    }
+    let roles = HitRole::ALL.map(|role| format!("<th class=\"num\">{}</th>", role.word()));
+    let phases = HitPhase::ALL.map(HitPhase::word).join(" / ");
+    format!(
+        "<h2>Coverage</h2><table><thead><tr><th>fault</th>{}</tr></thead><tbody>{html}</tbody>\
+         </table><p class=\"dim\">How often each fault landed on a node in this role, while the \
+         cluster was {phases}. What is empty was never tried.</p>",
+        roles.concat()
     )
 }
 

@@ -6,7 +6,9 @@ use super::{Failure, Shape};
 use crate::check::{Attempt, CheckResult, Class, Evidence};
 use crate::clock::Nanos;
 use crate::history::{Action, History, KeyId, Outcome, Value};
-use crate::measure::{LatencySummary, Measurements, Metric, Outage, TrialMeasure, Unit};
+use crate::measure::{
+    Covered, HitPhase, HitRole, LatencySummary, Measurements, Metric, Outage, TrialMeasure, Unit,
+};
 use crate::results::{Environment, PlanFacts};
 use crate::verdict::Verdict;
 
@@ -55,8 +57,29 @@ pub(super) fn measurements(faults: &[Failure], history: &History, shape: Shape) 
         metrics,
         outages: faults.iter().map(outage).collect(),
         latency: latency(history, faults, shape),
+        coverage: covered(&trials),
         trials,
     }
+}
+
+fn covered(trials: &[TrialMeasure]) -> Vec<Covered> {
+    let mut hits: BTreeMap<(String, HitRole), usize> = BTreeMap::new();
+    for trial in trials {
+        let role = if trial.on_leader {
+            HitRole::Leader
+        } else {
+            HitRole::Follower
+        };
+        *hits.entry((trial.verb.clone(), role)).or_default() += 1;
+    }
+    let hits = hits.into_iter();
+    hits.map(|((verb, role), hits)| Covered {
+        verb,
+        role,
+        phase: HitPhase::Steady,
+        hits,
+    })
+    .collect()
 }
 
 fn outage(fault: &Failure) -> Outage {
