@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use crate::clock::Nanos;
-use crate::cluster::{Damage, Effect};
+use crate::cluster::{ClusterView, Damage, Effect, ProcessState, hampered, victim};
 use crate::fault::{Chosen, FaultSpec};
 use crate::id::NodeId;
 use crate::link::{Endpoint, LinkId, Rule};
@@ -159,7 +159,11 @@ impl<'a> Conductor<'a> {
             };
             let mut touched = harmed.clone();
             touched.extend(drawn.chosen.damage.iter().filter_map(Damage::node));
-            let effects = others.iter().chain(&drawn.chosen.effects);
+            let effects = &drawn.chosen.effects;
+            if !can_land(effects, others, &self.stage.view()) {
+                continue;
+            }
+            let effects = others.iter().chain(effects);
             if leaves_enough(random.keep, self.stage.voters, &effects, &touched) {
                 return Some(drawn);
             }
@@ -221,6 +225,29 @@ fn pick(choices: &[Choice], draw: f64) -> &Choice {
     &choices[choices.len() - 1]
 }
 
+/// Whether every process that `effects` strike is there, and not yet what it shall become, beside
+/// `others`, of which some may just be coming into force.
+fn can_land(effects: &[Effect], others: &[Effect], view: &ClusterView) -> bool {
+    effects.iter().all(|effect| {
+        let Some(node) = victim(effect).or_else(|| hampered(effect)) else {
+            return true;
+        };
+        let stops = matches!(effect, Effect::Paused(_));
+        let process = view.node(node).map(|view| view.process);
+        let is_there = match process {
+            Some(ProcessState::Running) => true,
+            Some(ProcessState::Paused) => !stops,
+            Some(ProcessState::Down) | None => false,
+        };
+        let is_taken = |other: &Effect| match other {
+            Effect::Down { node: down, .. } => *down == node,
+            Effect::Paused(paused) => stops && *paused == node,
+            _ => false,
+        };
+        is_there && !others.iter().any(is_taken)
+    })
+}
+
 /// Whether a cluster of so many nodes has enough left under `effects`, when `harmed` nodes cannot
 /// be relied on either.
 fn leaves_enough<'e>(
@@ -268,7 +295,7 @@ const fn is_total(rule: &Rule) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Ending;
+    use crate::cluster::{Ending, NodeView, Role};
 
     fn down(node: u8) -> Effect {
         Effect::Down {
@@ -288,6 +315,32 @@ mod tests {
     fn leaves(keep: Keep, effects: &[Effect], harmed: &[u8]) -> bool {
         let harmed = harmed.iter().copied().map(NodeId).collect();
         leaves_enough(keep, 5, &effects.iter(), &harmed)
+    }
+
+    #[test]
+    fn nobody_is_struck_who_is_down_or_stopped_already_or_just_about_to_be() {
+        use ProcessState::{Down, Paused, Running};
+        let states = [Running, Paused, Down];
+        let nodes = (1..).zip(states).map(|(id, process)| NodeView {
+            id: NodeId(id),
+            process,
+            role: Role::Follower,
+            epoch: 1,
+            follows: None,
+        });
+        let view = ClusterView {
+            nodes: nodes.collect(),
+        };
+        let pause = |node| Effect::Paused(NodeId(node));
+        let can = |effect, others: &[Effect]| can_land(&[effect], others, &view);
+        assert!(can(down(1), &[]) && can(down(2), &[]) && !can(down(3), &[]));
+        assert!(can(pause(1), &[]) && !can(pause(2), &[]) && !can(pause(3), &[]));
+        assert!(can(down(1), &[pause(1), cut(1, 2)]) && !can(down(1), &[down(1)]));
+        assert!(!can(pause(1), &[pause(1)]) && !can(pause(1), &[down(1)]));
+        assert!(
+            can(cut(3, 1), &[down(3)]),
+            "links of a dead node can be cut"
+        );
     }
 
     #[test]
