@@ -247,7 +247,10 @@ fn redis() {
     let mut rates = BTreeMap::<_, Vec<_>>::new();
     for _ in 0..REDIS_RUNS {
         for way in &ways {
-            rates.entry(way.name).or_default().push(redis_benchmark(way));
+            rates
+                .entry(way.name)
+                .or_default()
+                .push(redis_benchmark(way));
         }
     }
     println!("redis-benchmark -t get -c 64 -P 16: median (range) of {REDIS_RUNS}, k/s");
@@ -263,7 +266,10 @@ fn redis_benchmark(way: &Way) -> f64 {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let line = text.lines().find(|line| line.starts_with("\"GET\"")).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("\"GET\""))
+        .unwrap();
     let rate = line.split(',').nth(1).unwrap().trim_matches('"');
     rate.parse::<f64>().unwrap() / 1e3
 }
@@ -302,7 +308,10 @@ fn many(echo: SocketAddr) {
 /// The resident memory of a process in KiB.
 fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 

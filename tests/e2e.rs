@@ -145,6 +145,51 @@ fn processes_of(folder: &Path) -> Vec<String> {
     found
 }
 
+const FAULTS_THAT_ARE_COUNTED: &str = "\
+version: 1
+name: counted
+seed: 11
+cluster: {system: zab, nodes: 3}
+workload: {clients: 2, rate: 200/s, keys: {count: 4, pick: uniform}, mix: {read: 50%, write: 50%}, timeout: 2s}
+steps:
+  - wait_for: {state: steady, timeout: 60s}
+  - drop: {from: leader, to: any follower, loss: 50%, for: 500ms}
+  - wait_for: {state: steady, timeout: 60s}
+  - delay: {between: [clients, all], by: 5ms, for: 500ms}
+  - stutter: {node: any follower, share: 50%, period: 20ms, for: 500ms}
+  - cut: {from: clients, to: all, for: 300ms}
+expect:
+  - linearizable
+";
+
+#[test]
+fn what_a_fault_did_is_counted_while_it_is_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("counted.yaml"), FAULTS_THAT_ARE_COUNTED).unwrap();
+    let output = chaos(&["run", "counted.yaml"], folder.path())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let run = folder.path().join("results/latest");
+    let summary = json(&run.join("summary.json"));
+    let figure = |at: usize, name: &str| {
+        let figure = &summary["trials"][at]["achieved"][name];
+        figure.as_u64().unwrap_or(0)
+    };
+    let trials = &summary["trials"];
+    let (frames, dropped) = (figure(0, "frames"), figure(0, "frames_dropped"));
+    assert!(0 < dropped && dropped < frames, "{trials}");
+    let (waited, waited_for) = (figure(1, "waited"), figure(1, "waited_for"));
+    assert!(waited > 0 && waited_for / waited >= 5_000_000, "{trials}");
+    assert!(figure(2, "stopped_for") > 0, "{trials}");
+    assert!(figure(2, "ran_for") > 0, "{trials}");
+    // What the clients send waits before the cut: nothing is read from them.
+    assert_eq!(trials[3]["achieved"]["bytes"], 0, "{trials}");
+    let html = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(html.contains("frames dropped ("), "no figures in the page");
+}
+
 #[test]
 fn nothing_survives_a_sigkill_of_the_harness() {
     let folder = tempfile::tempdir().unwrap();

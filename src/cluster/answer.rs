@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 
+use super::crossed::Figures;
 use crate::clock::Nanos;
 use crate::disk::{DiskError, Lost, Met};
 use crate::id::{FaultId, NodeId};
@@ -40,6 +41,8 @@ pub struct Healed {
     pub faults: Vec<FaultId>,
     /// What the rules of disks met that were lifted.
     pub met: BTreeMap<FaultId, Met>,
+    /// What else these faults were seen to do while they were in force.
+    pub measured: BTreeMap<FaultId, Figures>,
 }
 
 /// The cluster could not be brought into the state that was asked for.

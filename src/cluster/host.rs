@@ -7,26 +7,27 @@ mod commands;
 mod disks;
 mod harm;
 mod launch;
+mod signals;
 
 pub use commands::{Command, Running};
 pub use disks::Armed;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 
 use rustix::process::Signal;
+use signals::send;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use super::answer::{ClusterError, Healed, Landing, Missed};
 use super::clock_file::{CLOCK_FILE, CLOCK_VARIABLE, ClockFile};
+use super::crossed::{Crossed, Gauge};
 use super::effect::{Damage, Effect, Ending};
 use super::journal::{Entry, FaultState, Journal};
 use super::keep::Keep;
 use super::ledger::{Ledger, Step, hampered, steps, victim};
 use super::network::Network;
-use super::process::{LANDS_WITHIN, Process};
+use super::process::LANDS_WITHIN;
 use super::reaper::Reaper;
 use super::roster::Roster;
 use super::spec::{NodeSpec, Setup, check};
@@ -55,6 +56,7 @@ pub struct Cluster {
     next_armed: u64,
     /// What power failures took since the last fault landed.
     lost: Option<Lost>,
+    gauge: Gauge,
     journal: Journal,
     listener: JoinHandle<()>,
     reaper: Reaper,
@@ -98,6 +100,7 @@ impl Cluster {
             armed: BTreeMap::new(),
             next_armed: 0,
             lost: None,
+            gauge: Gauge::default(),
             journal,
             listener,
             reaper: setup.reaper,
@@ -152,7 +155,7 @@ impl Cluster {
         self.ledger.begin(fault, effects.clone());
         let asked_at = self.clock.now();
         self.lost = None;
-        let enforced = match self.enforce(&effects).await {
+        let enforced = match self.enforce(fault, &effects).await {
             Ok(()) => self.harm(damage).await,
             Err(error) => Err(error),
         };
@@ -179,6 +182,7 @@ impl Cluster {
             Err(error) => {
                 let mut reason = error.to_string();
                 self.ledger.end(fault);
+                self.gauge.forget(fault);
                 self.let_go(&effects);
                 if let Err(error) = self.restore(&victims(&effects)).await {
                     reason = format!("{reason}; {error}");
@@ -372,13 +376,15 @@ impl Cluster {
     }
 
     /// Links first; then all signals; then all their consequences.
-    async fn enforce(&mut self, effects: &[Effect]) -> Result<(), ClusterError> {
+    async fn enforce(&mut self, fault: FaultId, effects: &[Effect]) -> Result<(), ClusterError> {
+        let mut crossed = Crossed::default();
         if effects
             .iter()
             .any(|effect| matches!(effect, Effect::Link { .. }))
         {
-            self.network.set_rules(self.ledger.rules()).await?;
+            crossed = self.network.set_rules(self.ledger.rules()).await?;
         }
+        self.gauge.begin(fault, effects, crossed);
         let mut struck = Vec::new();
         for node in victims(effects).into_keys() {
             self.keep.let_go(node);
@@ -403,34 +409,23 @@ impl Cluster {
 
     /// Brings links and these nodes to what the ledger wants, links first: a started node must not
     /// send its first SYN into a cut, which TCP would repeat only after a second.
-    async fn restore(&mut self, nodes: &Victims) -> Result<(), ClusterError> {
+    /// Returns what had crossed all links.
+    async fn restore(&mut self, nodes: &Victims) -> Result<Crossed, ClusterError> {
         let mut result = self.network.set_rules(self.ledger.rules()).await;
         for (node, was_brought_down) in nodes {
             if self.roster.state(*node) != ProcessState::Down || *was_brought_down {
                 let moved = self.reconcile(*node).await;
-                result = result.and(moved);
+                result = result.and_then(|crossed| moved.map(|()| crossed));
             }
         }
         for node in self.specs.keys().copied().collect::<Vec<_>>() {
             let hampered = self.hamper(node).await;
             // A process that has just died by itself is not hampered any more.
             if self.roster.state(node) != ProcessState::Down {
-                result = result.and(hampered);
+                result = result.and_then(|crossed| hampered.map(|()| crossed));
             }
         }
         result
-    }
-
-    /// A stop that was not seen in time may still come: takes it back where nothing else wants it.
-    fn let_go(&self, effects: &[Effect]) {
-        for node in victims(effects).into_keys() {
-            if self.ledger.wanted(node) == ProcessState::Running
-                && let Some(process) = self.roster.process(node)
-            {
-                // A process that is gone needs no signal.
-                let _ = process.signal(Signal::CONT);
-            }
-        }
     }
 
     async fn reconcile(&mut self, node: NodeId) -> Result<(), ClusterError> {
@@ -473,81 +468,15 @@ impl Cluster {
         for fault in &faults {
             self.note(*fault, FaultState::Healed, Vec::new())?;
         }
-        restored.map(|()| Healed {
+        let keep = &mut self.keep;
+        restored.map(|crossed| Healed {
             at,
+            measured: self
+                .gauge
+                .end(&faults, &crossed, |node| keep.achieved(node)),
             faults,
             met: BTreeMap::new(),
         })
-    }
-
-    /// Sends the first signal of an ending.
-    fn strike(&self, node: NodeId, process: &Process, how: Ending) -> Result<(), ClusterError> {
-        self.roster.expect_end(node);
-        match how {
-            Ending::Kill | Ending::PowerLoss => send(node, process, Signal::KILL, "die"),
-            Ending::Terminate { .. } => {
-                send(node, process, Signal::TERM, "end")?;
-                // A stopped process cannot act on SIGTERM before it goes on.
-                send(node, process, Signal::CONT, "go on")
-            }
-        }
-    }
-
-    /// Waits for the end of a process that was struck, and kills it after its grace.
-    async fn await_end(
-        &mut self,
-        node: NodeId,
-        process: &Process,
-        how: Ending,
-    ) -> Result<(), ClusterError> {
-        let unmoved = |source| ClusterError::Unmoved {
-            node,
-            what: "die",
-            source,
-        };
-        if let Ending::Terminate { grace } = how {
-            match timeout(grace.into(), process.ended()).await {
-                Ok(ended) => ended.map_err(unmoved)?,
-                Err(_) => {
-                    self.roster.warn(format!(
-                        "{node} did not end within {grace} of SIGTERM and is killed"
-                    ));
-                    send(node, process, Signal::KILL, "die")?;
-                }
-            }
-        }
-        self.release_disk(node).await?;
-        let late = || io::Error::new(io::ErrorKind::TimedOut, "no exit was seen in time");
-        timeout(LANDS_WITHIN, process.ended())
-            .await
-            .map_err(|_| unmoved(late()))?
-            .map_err(unmoved)?;
-        if !self.roster.is_down_within(node, LANDS_WITHIN).await {
-            return Err(unmoved(late()));
-        }
-        match how {
-            Ending::PowerLoss => self.lose_unsynced(node).await,
-            Ending::Kill | Ending::Terminate { .. } => Ok(()),
-        }
-    }
-
-    async fn await_pause(
-        &self,
-        node: NodeId,
-        process: &Process,
-        paused: bool,
-    ) -> Result<(), ClusterError> {
-        let what = if paused { "stop" } else { "go on" };
-        let unmoved = |source| ClusterError::Unmoved { node, what, source };
-        if !process.is_seen(paused).await.map_err(unmoved)? {
-            let late = io::Error::new(
-                io::ErrorKind::TimedOut,
-                "its threads do not show it in time",
-            );
-            return Err(unmoved(late));
-        }
-        self.roster.set_paused(node, paused);
-        Ok(())
     }
 
     fn note(
@@ -570,17 +499,6 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.listener.abort();
     }
-}
-
-fn send(
-    node: NodeId,
-    process: &Process,
-    signal: Signal,
-    what: &'static str,
-) -> Result<(), ClusterError> {
-    process
-        .signal(signal)
-        .map_err(|source| ClusterError::Unmoved { node, what, source })
 }
 
 fn hampers(effects: &[Effect]) -> std::collections::BTreeSet<NodeId> {

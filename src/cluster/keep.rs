@@ -21,6 +21,14 @@ use crate::id::NodeId;
 #[derive(Debug, Default)]
 pub(super) struct Keep {
     nodes: BTreeMap<NodeId, Kept>,
+    achieved: BTreeMap<NodeId, Achieved>,
+}
+
+/// How long processes that stutter were really stopped, and how long they ran between.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Achieved {
+    pub(super) stopped: Duration,
+    pub(super) ran: Duration,
 }
 
 #[derive(Debug)]
@@ -43,9 +51,19 @@ pub(super) struct Wanted {
 impl Keep {
     /// Lets a process run freely, before something else stops or ends it.
     pub(super) fn let_go(&mut self, node: NodeId) {
-        if let Some(kept) = self.nodes.get_mut(&node) {
-            kept.stutter = None;
+        if let Some(stutter) = self
+            .nodes
+            .get_mut(&node)
+            .and_then(|kept| kept.stutter.take())
+        {
+            let achieved = self.achieved.entry(node).or_default();
+            achieved.add(stutter.finish());
         }
+    }
+
+    /// How the stutters of a node went that are over, told once.
+    pub(super) fn achieved(&mut self, node: NodeId) -> Option<Achieved> {
+        self.achieved.remove(&node)
     }
 
     /// Hampers the process of `node` as wanted, and no more. Returns when that has landed: the
@@ -59,31 +77,36 @@ impl Keep {
         process: Option<&Arc<Process>>,
         wanted: Wanted,
     ) -> io::Result<()> {
+        let pid = process.map(|process| process.pid());
+        if let Some(kept) = self.nodes.get(&node) {
+            let is_another = Some(kept.pid) != pid;
+            let asked = kept.stutter.as_ref().map(|stutter| stutter.asked);
+            if is_another || asked != wanted.stutter {
+                self.let_go(node);
+            }
+            if is_another {
+                self.nodes.remove(&node);
+            }
+        }
         let Some(process) = process else {
-            self.nodes.remove(&node);
             return Ok(());
         };
-        let pid = process.pid();
-        if self.nodes.get(&node).is_some_and(|kept| kept.pid != pid) {
-            self.nodes.remove(&node);
-        }
         if wanted == Wanted::default() && !self.nodes.contains_key(&node) {
             return Ok(());
         }
         let kept = self.nodes.entry(node).or_insert_with(|| Kept {
-            pid,
+            pid: process.pid(),
             stutter: None,
             limit: None,
         });
         kept.limit(wanted.limit)?;
-        if kept.stutter.as_ref().map(|stutter| stutter.asked) != wanted.stutter {
-            kept.stutter = None;
-            if let Some(asked) = wanted.stutter {
-                let (stutter, seen) = Stutter::start(process, asked)?;
-                kept.stutter = Some(stutter);
-                seen.await
-                    .map_err(|_| io::Error::other("the process is gone"))??;
-            }
+        if let Some(asked) = wanted.stutter
+            && kept.stutter.is_none()
+        {
+            let (stutter, seen) = Stutter::start(process, asked)?;
+            kept.stutter = Some(stutter);
+            seen.await
+                .map_err(|_| io::Error::other("the process is gone"))??;
         }
         Ok(())
     }
@@ -140,7 +163,7 @@ fn limits(pid: Option<Pid>) -> io::Result<rustix::process::Rlimit> {
 struct Stutter {
     asked: (f64, Nanos),
     end: Arc<End>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Achieved>>,
 }
 
 #[derive(Debug, Default)]
@@ -160,7 +183,11 @@ impl Stutter {
         let (process, until) = (Arc::clone(process), Arc::clone(&end));
         let thread = std::thread::Builder::new()
             .name("stutter".to_owned())
-            .spawn(move || beat(&process, asked, &until, seen))?;
+            .spawn(move || {
+                let mut achieved = Achieved::default();
+                beat(&process, asked, &until, seen, &mut achieved);
+                achieved
+            })?;
         let stutter = Self {
             asked,
             end,
@@ -170,14 +197,31 @@ impl Stutter {
     }
 }
 
-impl Drop for Stutter {
-    fn drop(&mut self) {
+impl Stutter {
+    /// Lets the process go on, and tells how it went.
+    fn finish(mut self) -> Achieved {
+        self.end()
+    }
+
+    fn end(&mut self) -> Achieved {
         *self.end.lock() = true;
         self.end.changed.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has nothing more to let go.
-            let _ = thread.join();
-        }
+        // A thread that panicked has nothing more to let go, and nothing to tell.
+        let ended = self.thread.take().map(JoinHandle::join);
+        ended.and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+impl Drop for Stutter {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Achieved {
+    const fn add(&mut self, other: Self) {
+        self.stopped = self.stopped.saturating_add(other.stopped);
+        self.ran = self.ran.saturating_add(other.ran);
     }
 }
 
@@ -207,6 +251,7 @@ fn beat(
     (share, period): (f64, Nanos),
     end: &End,
     seen: oneshot::Sender<io::Result<()>>,
+    achieved: &mut Achieved,
 ) {
     let period = Duration::from(period);
     let stopped = period.mul_f64(1.0 - share);
@@ -225,11 +270,19 @@ fn beat(
         } else if stop.is_err() {
             break;
         }
+        let stood = Instant::now();
         let is_over = end.is_asked_by(start + stopped);
         // A process that is gone needs no signal.
         let gone = process.signal(Signal::CONT).is_err();
-        start = (start + period).max(Instant::now());
-        if is_over || gone || end.is_asked_by(start) {
+        let goes_on = Instant::now();
+        achieved.stopped += goes_on - stood;
+        start = (start + period).max(goes_on);
+        if is_over || gone {
+            return;
+        }
+        let is_over = end.is_asked_by(start);
+        achieved.ran += goes_on.elapsed();
+        if is_over {
             return;
         }
     }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod clock_file;
+mod crossed;
 mod damage;
 mod doctor;
 mod effect;
@@ -20,6 +21,7 @@ mod view;
 
 pub use answer::{ClusterError, Healed, Landing, Missed};
 pub use clock_file::{CLOCK_FILE, CLOCK_VARIABLE, Skew};
+pub use crossed::{Crossed, Figures};
 pub use doctor::{Finding, examine};
 pub use effect::{Damage, Effect, Ending, Harm, Trigger};
 pub use host::{Armed, Cluster, Command, Running};

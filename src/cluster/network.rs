@@ -10,6 +10,7 @@ use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
 use super::answer::ClusterError;
+use super::crossed::Crossed;
 use crate::id::NodeId;
 use crate::link::{Endpoint, LinkId, Links, Rule, SelfTest, compare};
 use crate::packet::{Switch, address};
@@ -25,15 +26,33 @@ pub enum Network {
 }
 
 impl Network {
-    /// These rules are in force from now on, and no others.
+    /// These rules are in force from now on, and no others. Returns what had crossed each link at
+    /// that instant.
     ///
     /// # Errors
     /// If one cannot be obeyed here, or nobody confirms it.
-    pub async fn set_rules(&self, rules: BTreeMap<LinkId, Vec<Rule>>) -> Result<(), ClusterError> {
-        match self {
-            Self::Proxy(links) => Ok(links.set_rules(rules).await?),
-            Self::Packet(switch) => Ok(switch.set(rules).await?),
-        }
+    pub async fn set_rules(
+        &self,
+        rules: BTreeMap<LinkId, Vec<Rule>>,
+    ) -> Result<Crossed, ClusterError> {
+        Ok(match self {
+            Self::Proxy(links) => {
+                let crossed = links.set_rules(rules).await?;
+                Crossed::of(
+                    crossed
+                        .iter()
+                        .map(|(link, counters)| (*link, counters.named())),
+                )
+            }
+            Self::Packet(switch) => {
+                let crossed = switch.set(rules).await?;
+                Crossed::of(
+                    crossed
+                        .iter()
+                        .map(|(link, counters)| (*link, counters.named())),
+                )
+            }
+        })
     }
 
     /// Resets connections at both ends; returns how many.

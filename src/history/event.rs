@@ -75,9 +75,12 @@ pub enum EventKind {
         /// Which.
         fault: FaultId,
     },
-    /// What a fault really did, as far as it can be counted: `lost_files`, `lost_bytes` and
-    /// `lost_names` when the power failed; `calls` of the kind that a rule of a disk means, and
-    /// `hits`, those that it struck.
+    /// What a fault really did, as far as it can be counted, times in nanoseconds: `lost_files`,
+    /// `lost_bytes` and `lost_names` when the power failed; `calls` of the kind that a rule of a
+    /// disk means, and `hits`, those that it struck; `stopped_for` and `ran_for` of a stutter; and
+    /// all that crossed the links of a link's fault while it was in force, by the names of
+    /// [`crate::link::Counters`] or of the packets' switch: `bytes` always, the others where they
+    /// are not zero.
     FaultMeasured {
         /// Which.
         fault: FaultId,

@@ -13,9 +13,9 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::{mpsc, oneshot};
 
 use super::conditions::Conditions;
+use super::counters::Counters;
 use super::fate::{Draw, FateKey};
 use super::frame::{FrameFate, GATHER_MAX};
-use super::links::Counters;
 use super::rule::{LinkId, Rule};
 use super::throttle::Turns;
 use crate::seed::Seed;
@@ -285,9 +285,10 @@ impl LinkState {
         while losses < 64 && self.key.draw(Draw::Segment, next(&self.segments)) < loss {
             losses += 1;
         }
-        if losses > 0 {
-            self.count(|counters| counters.segments_stalled += 1);
-        }
+        self.count(|counters| {
+            counters.segments += 1;
+            counters.segments_stalled += u64::from(losses > 0);
+        });
         losses
     }
 

@@ -12,11 +12,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::thread::JoinHandle;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, LocalSet};
 
 use super::board::{Blow, Board};
+use super::counters::Counters;
 use super::gate::{Gate, PathState};
 use super::probe::ListenProbe;
 use super::rule::{DropLayer, Endpoint, LinkId, Rule};
@@ -43,36 +43,6 @@ pub enum Framing {
     Opaque,
     /// Messages `[u32 big-endian length][body]` in both directions.
     LengthPrefixed,
-}
-
-/// What crossed one link over the whole run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Connections made by the sender to the receiver.
-    pub connections: u64,
-    /// Bytes taken from the sender, dropped ones included.
-    pub bytes: u64,
-    /// Frames whose fate was decided; 0 on opaque paths.
-    pub frames: u64,
-    /// Frames that were dropped.
-    pub frames_dropped: u64,
-    /// Segments that were lost at least once and sent again.
-    pub segments_stalled: u64,
-    /// Frames that came twice.
-    #[serde(default)]
-    pub frames_duplicated: u64,
-    /// Frames that the next one overtook.
-    #[serde(default)]
-    pub frames_reordered: u64,
-    /// Segments, on framed paths frames, of which one bit was flipped.
-    #[serde(default)]
-    pub segments_corrupted: u64,
-    /// Segments whose bytes were deleted from the stream.
-    #[serde(default)]
-    pub segments_deleted: u64,
-    /// Bytes that a throttle made wait.
-    #[serde(default)]
-    pub bytes_throttled: u64,
 }
 
 /// The target of the self-test, which is no member of any cluster: their numbers begin at 1.
@@ -124,7 +94,7 @@ enum Command {
     Close(SocketAddr),
     SetRules(
         BTreeMap<LinkId, Vec<Rule>>,
-        oneshot::Sender<Result<Landing, RuleError>>,
+        oneshot::Sender<Result<(Landing, Crossed), RuleError>>,
     ),
     SetRunning(NodeId, bool),
     Strike(
@@ -137,6 +107,9 @@ enum Command {
 
 /// Resolves when rules have landed.
 type Landing = oneshot::Receiver<()>;
+
+/// What crossed each link so far.
+type Crossed = BTreeMap<LinkId, Counters>;
 
 impl Links {
     /// Starts the thread on which all links live. `seed` decides the fates of frames and segments.
@@ -191,15 +164,19 @@ impl Links {
 
     /// Replaces all rules; a link that is not in `rules` passes everything. Live and new
     /// connections of all links switch at the same instant. Returns when every connection and
-    /// every listener has seen the new rules.
+    /// every listener has seen the new rules, and what had crossed each link at that instant.
     ///
     /// # Errors
     /// If a rule cannot be obeyed: then nothing has changed.
-    pub async fn set_rules(&self, rules: BTreeMap<LinkId, Vec<Rule>>) -> Result<(), RuleError> {
+    pub async fn set_rules(
+        &self,
+        rules: BTreeMap<LinkId, Vec<Rule>>,
+    ) -> Result<BTreeMap<LinkId, Counters>, RuleError> {
         let (sender, answer) = oneshot::channel();
         self.send(Command::SetRules(rules, sender));
-        let landing = answer.await.map_err(|_| RuleError::Closed)??;
-        landing.await.map_err(|_| RuleError::Closed)
+        let (landing, crossed) = answer.await.map_err(|_| RuleError::Closed)??;
+        landing.await.map_err(|_| RuleError::Closed)?;
+        Ok(crossed)
     }
 
     /// Tells that the process of `target` was started or is gone. Started: its paths open as soon
@@ -319,9 +296,7 @@ impl Hub {
                 let _ = answer.send(self.board.strike(blow, &links));
             }
             Command::Counters(answer) => {
-                let mut counters = self.board.counters();
-                counters.retain(|link, _| !link.touches(NOBODY));
-                let _ = answer.send(counters);
+                let _ = answer.send(self.crossed());
             }
         }
     }
@@ -335,7 +310,17 @@ impl Hub {
         Ok(address)
     }
 
-    fn set_rules(&self, rules: &BTreeMap<LinkId, Vec<Rule>>) -> Result<Landing, RuleError> {
+    /// What crossed each link that a fault can strike.
+    fn crossed(&self) -> Crossed {
+        let mut counters = self.board.counters();
+        counters.retain(|link, _| !link.touches(NOBODY));
+        counters
+    }
+
+    fn set_rules(
+        &self,
+        rules: &BTreeMap<LinkId, Vec<Rule>>,
+    ) -> Result<(Landing, Crossed), RuleError> {
         for (link, rule) in rules
             .iter()
             .flat_map(|(l, rules)| rules.iter().map(move |r| (l, r)))
@@ -343,8 +328,9 @@ impl Hub {
             self.check(*link, rule)?;
         }
         let (sender, landing) = oneshot::channel();
+        let crossed = self.crossed();
         self.board.publish(rules, sender);
-        Ok(landing)
+        Ok((landing, crossed))
     }
 
     fn check(&self, link: LinkId, rule: &Rule) -> Result<(), RuleError> {

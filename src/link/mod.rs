@@ -3,6 +3,7 @@
 mod board;
 mod conditions;
 mod connection;
+mod counters;
 mod fate;
 mod frame;
 mod gate;
@@ -18,7 +19,8 @@ mod tests_harm;
 mod throttle;
 
 pub use conditions::Conditions;
+pub use counters::Counters;
 pub use fate::{Draw, FateKey, frame_is_lost};
-pub use links::{Counters, Framing, Links, Path, RuleError};
+pub use links::{Framing, Links, Path, RuleError};
 pub use rule::{DropLayer, Endpoint, LinkId, Rule, Spread};
 pub use self_test::{Ends, SelfTest, compare};

@@ -321,13 +321,26 @@ impl<'a> Pipe<'a> {
                     self.turn = self.turn.take().and_then(|turn| turn.after(written));
                     front.written += written;
                     self.held_bytes -= written;
-                    if front.written == front.data.len() {
-                        self.held.pop_front();
+                    if front.written == front.data.len()
+                        && let Some(delivered) = self.held.pop_front()
+                    {
+                        self.delivered(&delivered);
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Counts a piece that rules made wait.
+    fn delivered(&self, piece: &Held) {
+        if piece.due.is_some() {
+            let waited = Instant::now().saturating_duration_since(piece.arrived);
+            self.link.count(|counters| {
+                counters.waited += 1;
+                counters.waited_for = counters.waited_for + waited.into();
+            });
+        }
     }
 
     /// How many bytes may be written now: all, unless the link is throttled.

@@ -128,6 +128,10 @@ pub struct TrialMeasure {
     pub winner: Option<NodeId>,
     /// Synchronisations of nodes within the trial.
     pub syncs: Vec<NodeSync>,
+    /// What the fault really did, by the names of [`crate::history::EventKind::FaultMeasured`];
+    /// empty where nothing is counted.
+    #[serde(default)]
+    pub figures: BTreeMap<String, u64>,
 }
 
 /// One node brought up to date.

@@ -46,6 +46,8 @@ pub(super) struct Fault<'a> {
     /// When the next fault was asked, or the load ended.
     pub(super) next: Nanos,
     pub(super) outcome: Option<TrialOutcome>,
+    /// What it really did, as far as it was counted.
+    pub(super) figures: BTreeMap<String, u64>,
     /// The victims, see the module's words.
     pub(super) victims: BTreeSet<NodeId>,
 }
@@ -229,6 +231,7 @@ fn faults<'a>(events: &[&'a Event], voters: &[NodeId]) -> Vec<Fault<'a>> {
                     end: event.time,
                     next: event.time,
                     outcome: None,
+                    figures: BTreeMap::new(),
                     victims: victims(&asked.effects, voters),
                 });
             }
@@ -240,6 +243,11 @@ fn faults<'a>(events: &[&'a Event], voters: &[NodeId]) -> Vec<Fault<'a>> {
             EventKind::FaultMissed { fault, .. } => {
                 if let Some(&place) = places.get(fault) {
                     faults[place].missed = true;
+                }
+            }
+            EventKind::FaultMeasured { fault, figures } => {
+                if let Some(&place) = places.get(fault) {
+                    faults[place].figures.extend(figures.clone());
                 }
             }
             EventKind::FaultHealed { fault } => {

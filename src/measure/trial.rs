@@ -144,6 +144,7 @@ fn blank(sources: &Sources<'_>, fault: &Fault<'_>) -> TrialMeasure {
         recover_steady: None,
         redundancy: None,
         goodput_dip: None,
+        figures: fault.figures.clone(),
         winner: None,
         syncs: sources
             .syncs

@@ -100,11 +100,14 @@ impl Switch {
     }
 
     /// These rules are in force from now on, and no others: for all packets that the switch has
-    /// not forwarded yet.
+    /// not forwarded yet. Returns what had crossed each link at that instant.
     ///
     /// # Errors
     /// If a rule is none of packets, or the switch does not confirm it.
-    pub async fn set(&self, rules: BTreeMap<LinkId, Vec<Rule>>) -> Result<(), SwitchError> {
+    pub async fn set(
+        &self,
+        rules: BTreeMap<LinkId, Vec<Rule>>,
+    ) -> Result<BTreeMap<LinkId, Counters>, SwitchError> {
         for (link, rule) in rules
             .iter()
             .flat_map(|(l, rules)| rules.iter().map(move |r| (l, r)))
@@ -113,14 +116,8 @@ impl Switch {
                 return Err(SwitchError::NotOfPackets { link: *link, rule });
             }
         }
-        match self
-            .ask(&Command::Set(rules.into_iter().collect()))
-            .await?
-            .0
-        {
-            Report::Done => Ok(()),
-            report => Err(strange(report)),
-        }
+        let command = Command::Set(rules.into_iter().collect());
+        self.counted(&command).await
     }
 
     /// What crossed each link so far.
@@ -128,7 +125,11 @@ impl Switch {
     /// # Errors
     /// If the switch does not answer.
     pub async fn counters(&self) -> Result<BTreeMap<LinkId, Counters>, SwitchError> {
-        match self.ask(&Command::Count).await?.0 {
+        self.counted(&Command::Count).await
+    }
+
+    async fn counted(&self, command: &Command) -> Result<BTreeMap<LinkId, Counters>, SwitchError> {
+        match self.ask(command).await?.0 {
             Report::Counted(counted) => Ok(counted.into_iter().collect()),
             report => Err(strange(report)),
         }

@@ -93,8 +93,8 @@ fn converse(socket: &OwnedFd, networks: &[(Endpoint, OwnedFd)], desk: &Desk) -> 
                 Err(error) => answer(socket, &Report::Failed(error.to_string()), None)?,
             },
             Command::Set(rules) => {
-                desk.order(Order::Set(rules))?;
-                answer(socket, &Report::Done, None)?;
+                let counted = desk.order(Order::Set(rules))?;
+                answer(socket, &Report::Counted(counted), None)?;
             }
             Command::Count => {
                 let counted = desk.order(Order::Count)?;
@@ -238,8 +238,9 @@ impl Forwarder {
                 Ok((order, answer)) => {
                     let counted = match order {
                         Order::Set(rules) => {
+                            let counted = self.count()?;
                             self.set(&rules);
-                            Vec::new()
+                            counted
                         }
                         Order::Count => self.count()?,
                     };

@@ -30,9 +30,7 @@ pub(super) enum Report {
     },
     /// It cannot work on this machine.
     Unavailable(String),
-    /// It has obeyed.
-    Done,
-    /// What has crossed each link.
+    /// What has crossed each link, up to the instant at which new rules came into force.
     Counted(Vec<(LinkId, Counters)>),
     /// The socket comes along.
     Socket,
@@ -61,4 +59,22 @@ pub struct Counters {
     pub waited: u64,
     /// and how long all of them together.
     pub waited_for: Nanos,
+}
+
+impl Counters {
+    /// All counts by their names, times in nanoseconds.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 9] {
+        [
+            ("packets", self.packets),
+            ("bytes", self.bytes),
+            ("lost", self.lost),
+            ("cut", self.cut),
+            ("overflowed", self.overflowed),
+            ("duplicated", self.duplicated),
+            ("reordered", self.reordered),
+            ("waited", self.waited),
+            ("waited_for", self.waited_for.0),
+        ]
+    }
 }

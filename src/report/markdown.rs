@@ -8,6 +8,7 @@ use crate::results::RunRecord;
 use crate::verdict::Verdict;
 
 use super::Reporter;
+use super::achieved;
 use super::distribution::Ranked;
 use super::text::{self, FAILOVER, figure, grouped};
 
@@ -38,6 +39,7 @@ impl Reporter for Markdown {
         checks(record, out)?;
         failover(record, out)?;
         latency(record, out)?;
+        did(record, out)?;
         coverage(record, out)?;
         if let Some(evidence) = &record.evidence {
             let (key, sentence) = (escape(&evidence.key), escape(&evidence.sentence));
@@ -133,6 +135,20 @@ fn latency(record: &RunRecord, out: &mut dyn Write) -> io::Result<()> {
             out,
             "| {phase} | {p50} | {p90} | {p99} | {p999} | {max} | {n} |"
         )?;
+    }
+    writeln!(out)
+}
+
+/// What the faults really did.
+fn did(record: &RunRecord, out: &mut dyn Write) -> io::Result<()> {
+    let kinds = achieved::achieved(&record.measurements.trials);
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "| fault | n | counted while in force |\n|---|--:|---|")?;
+    for kind in kinds {
+        let verb = escape(&kind.verb);
+        writeln!(out, "| {verb} | {} | {} |", kind.faults, kind.sentence)?;
     }
     writeln!(out)
 }

@@ -3,6 +3,7 @@
 //! *Reporter*: a pure function from the [`RunRecord`] to the bytes of one file. Every view derives
 //! from the record alone, so `chaos report RUN` rebuilds each of them as it was.
 
+mod achieved;
 mod counterexample;
 mod distribution;
 mod hdr;

@@ -128,6 +128,8 @@ struct Trial<'a> {
     redundancy_ns: Option<Nanos>,
     goodput_dip_ops: Option<f64>,
     syncs: &'a [NodeSync],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    achieved: &'a BTreeMap<String, u64>,
 }
 
 #[derive(Serialize)]
@@ -273,6 +275,7 @@ impl<'a> Trial<'a> {
             redundancy_ns: trial.redundancy,
             goodput_dip_ops: trial.goodput_dip,
             syncs: &trial.syncs,
+            achieved: &trial.figures,
         }
     }
 }

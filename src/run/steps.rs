@@ -321,6 +321,10 @@ impl<'a> Conductor<'a> {
                     self.stage
                         .record_at(healed.at, EventKind::FaultHealed { fault });
                 }
+                for (fault, figures) in healed.measured {
+                    self.stage
+                        .record(EventKind::FaultMeasured { fault, figures });
+                }
                 for (fault, met) in healed.met {
                     self.stage.tell_met(fault, met);
                 }

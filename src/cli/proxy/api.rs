@@ -98,7 +98,7 @@ impl Api {
                     Err(why) => return refusal("400 Bad Request", &why),
                 };
                 match links.set_rules(rules.table(forth)).await {
-                    Ok(()) => {
+                    Ok(_) => {
                         self.rules = rules;
                         ("200 OK", self.rules.text.clone())
                     }

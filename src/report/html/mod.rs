@@ -115,6 +115,7 @@ fn sections(record: &RunRecord) -> Vec<String> {
         &record.events,
     ));
     page.push(table::measures(record));
+    page.push(table::achieved(record));
     page.push(table::coverage(record));
     page.push(table::environment(record));
     page

@@ -8,6 +8,7 @@ use crate::results::RunRecord;
 use crate::verdict::Verdict;
 
 use super::svg::{escape, put};
+use crate::report::achieved::achieved as achieved_rows;
 use crate::report::distribution::Ranked;
 use crate::report::text::{
     channels, conclusion, counted, coverage as coverage_rows, figure, grouped,
@@ -276,6 +277,28 @@ pub(super) fn measures(record: &RunRecord) -> String {
          <p class=\"dim\">Percentiles are real samples (nearest rank). A censored sample is at \
          least as long as shown; noisy trials are left out. What was watched and never \
          happened has n = 0.</p>"
+    )
+}
+
+/// What the faults really did.
+pub(super) fn achieved(record: &RunRecord) -> String {
+    let kinds = achieved_rows(&record.measurements.trials);
+    if kinds.is_empty() {
+        return String::new();
+    }
+    let mut html = String::new();
+    for kind in kinds {
+        put!(
+            html,
+            "<tr><td>{}</td><td class=\"num\">{}</td><td>{}</td></tr>",
+            escape(&kind.verb),
+            kind.faults,
+            kind.sentence
+        );
+    }
+    format!(
+        "<h2>What the faults did</h2><table><thead><tr><th>fault</th><th class=\"num\">n</th>\
+         <th>counted while in force</th></tr></thead><tbody>{html}</tbody></table>"
     )
 }
 

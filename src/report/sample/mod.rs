@@ -221,6 +221,7 @@ impl Failure {
             recover_steady: Some(self.recovered() + Nanos::from_millis(500)),
             redundancy: Some(self.synced - self.asked),
             goodput_dip: Some(31.5),
+            figures: std::collections::BTreeMap::new(),
             winner: Some(self.winner),
             syncs: vec![NodeSync {
                 node: self.victim,
