@@ -20,10 +20,12 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 /// Round trips in a block, and blocks of each way.
 const ROUNDS: usize = 2_000;
 const BLOCKS: usize = 15;
+/// Round trips of one way before the next has its turn.
+const TURN: usize = 20;
 const BULK_FOR: Duration = Duration::from_millis(1_500);
 const BULKS: usize = 7;
-const REDIS_RUNS: usize = 7;
-const REDIS_REQUESTS: &str = "1000000";
+const REDIS_RUNS: usize = 15;
+const REDIS_REQUESTS: &str = "500000";
 const CONNECTIONS: [usize; 5] = [1, 10, 100, 1_000, 2_000];
 /// Until a server answers.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -184,8 +186,14 @@ fn round_trips(ways: &[Way]) {
     let mut streams: Vec<_> = ways.iter().map(|way| dial(way.to)).collect();
     let mut blocks = BTreeMap::<_, Vec<_>>::new();
     for block in 0..=BLOCKS {
-        for (way, stream) in ways.iter().zip(&mut streams) {
-            let mut times: Vec<_> = (0..ROUNDS).map(|_| ping(stream)).collect();
+        let mut block_times = vec![Vec::with_capacity(ROUNDS); ways.len()];
+        for turn in 0..ROUNDS / TURN {
+            // What disturbs the machine for a while disturbs all; none is always the first.
+            for at in (0..ways.len()).map(|at| (at + turn) % ways.len()) {
+                block_times[at].extend((0..TURN).map(|_| ping(&mut streams[at])));
+            }
+        }
+        for (way, mut times) in ways.iter().zip(block_times) {
             times.sort_unstable();
             // The first block warms up.
             if block > 0 {
@@ -329,6 +337,12 @@ fn compared(ways: &[Way], rates: &BTreeMap<&str, Vec<f64>>) {
             middle(way.name) / middle("direct")
         );
     }
+    if let Some(theirs) = rates.get("haproxy") {
+        // Of runs beside each other: what disturbs the machine disturbs both.
+        let ratios = rates["chaos"].iter().zip(theirs);
+        let ratios = ratios.map(|(ours, theirs)| ours / theirs).collect();
+        println!("  chaos is {} of haproxy, pair by pair", spread(ratios));
+    }
 }
 
 /// The median, and the range.
@@ -337,7 +351,9 @@ fn spread(mut values: Vec<f64>) -> String {
     let [least, .., most] = values[..] else {
         return format!("{values:?}");
     };
-    format!("{:.1} ({least:.1} to {most:.1})", values[values.len() / 2])
+    let middle = values[values.len() / 2];
+    let digits = if middle < 10.0 { 2 } else { 1 };
+    format!("{middle:.digits$} ({least:.digits$} to {most:.digits$})")
 }
 
 fn at(times: &[Duration], share: usize) -> Duration {

@@ -281,6 +281,7 @@ async fn dial(upstream: SocketAddr) -> io::Result<TcpStream> {
         TcpSocket::new_v6()?
     };
     socket.set_zero_linger()?;
+    unpace(&socket, upstream);
     let target = socket.connect(upstream).await?;
     rustix::net::sockopt::set_socket_linger(&target, None)?;
     Ok(target)
@@ -294,7 +295,18 @@ fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
         TcpSocket::new_v6()?
     };
     socket.set_reuseaddr(true)?;
+    unpace(&socket, address);
     Ok(socket)
+}
+
+/// Takes the simplest congestion control inside of the machine, where there is no congestion: one
+/// that paces, as BBR does, would delay what passes the proxy, and of a rule's effects nobody
+/// could tell its own. Accepted connections inherit it.
+fn unpace(socket: &TcpSocket, address: SocketAddr) {
+    if address.ip().is_loopback() {
+        // A kernel that refuses keeps its own, which is not wrong.
+        let _ = rustix::net::sockopt::set_tcp_congestion(socket, "reno");
+    }
 }
 
 /// The next dial of an open gate.
