@@ -12,7 +12,9 @@ use tokio::time::timeout;
 use super::answer::ClusterError;
 use super::crossed::Crossed;
 use crate::id::NodeId;
-use crate::link::{Endpoint, LinkId, Links, Rule, SelfTest, compare};
+use crate::link::{
+    Calibration, DropLayer, Endpoint, LinkId, Links, Rule, SelfTest, calibration, compare,
+};
 use crate::packet::{Switch, address};
 use crate::space::Where;
 
@@ -77,14 +79,15 @@ impl Network {
         }
     }
 
-    /// Measures what it adds to a round trip between a client and a node.
+    /// Measures what it adds to a round trip between a client and a node, and what a delay and a
+    /// loss do. No rules may be in force, and none are afterwards.
     ///
     /// # Errors
     /// If connections cannot be made or are too slow to measure.
     pub async fn self_test(&self) -> io::Result<SelfTest> {
         match self {
             Self::Proxy(links) => links.self_test().await,
-            Self::Packet(switch) => timeout(PATIENCE, compare_packets(switch)).await?,
+            Self::Packet(switch) => timeout(PATIENCE, test_packets(switch)).await?,
         }
     }
 
@@ -118,16 +121,72 @@ impl Network {
     }
 }
 
-/// Between the clients and the first node, against loopback.
-async fn compare_packets(switch: &Switch) -> io::Result<SelfTest> {
-    const FIRST: Endpoint = Endpoint::Node(NodeId(1));
+/// Between the clients and the first node, against loopback. No rules may be in force, and none
+/// are afterwards.
+async fn test_packets(switch: &Switch) -> io::Result<SelfTest> {
+    let tested = test_under_rules(switch).await;
+    let passing = switch.set(BTreeMap::new()).await;
+    passing.map_err(io::Error::other)?;
+    tested
+}
+
+async fn test_under_rules(switch: &Switch) -> io::Result<SelfTest> {
     let made = |endpoint| async move { switch.socket(endpoint).await.map_err(io::Error::other) };
     let loopback = || TcpSocket::new_v4();
-    let direct = meet(loopback()?, loopback()?, Ipv4Addr::LOCALHOST.into()).await?;
+    let mut direct = meet(loopback()?, loopback()?, Ipv4Addr::LOCALHOST.into()).await?;
     let (dialer, target) = (made(Endpoint::Clients).await?, made(FIRST).await?);
-    let switched = meet(dialer, target, address(FIRST).into()).await?;
-    compare(direct, switched).await
+    let mut switched = meet(dialer, target, address(FIRST).into()).await?;
+    let (direct, proxied) = compare(&mut direct, &mut switched).await?;
+    obey(switch, calibration::DELAY).await?;
+    let delayed = calibration::delayed(&mut switched).await?;
+    obey(switch, calibration::loss(DropLayer::Packet)).await?;
+    let (sent, arrived) = datagrams(switch).await?;
+    Ok(SelfTest {
+        direct,
+        proxied,
+        calibration: Calibration::new(proxied, delayed, sent, arrived),
+    })
 }
+
+/// A rule between the clients and the first node, and no others.
+async fn obey(switch: &Switch, rule: Rule) -> io::Result<()> {
+    let forth = LinkId::new(Endpoint::Clients, FIRST);
+    let both = [forth, forth.reversed()].map(|link| (link, vec![rule]));
+    let obeyed = switch.set(both.into()).await;
+    obeyed.map(drop).map_err(io::Error::other)
+}
+
+/// Sends datagrams, few at a time so that no queue overflows. Returns how many, and how many
+/// arrived.
+async fn datagrams(switch: &Switch) -> io::Result<(u32, u32)> {
+    let made = |endpoint| async move { switch.datagrams(endpoint).await.map_err(io::Error::other) };
+    let (from, to) = (made(Endpoint::Clients).await?, made(FIRST).await?);
+    from.connect(to.local_addr()?).await?;
+    let (mut arrived, mut crossed) = (0, packets(switch).await?);
+    for _ in 0..VOLLEYS {
+        for _ in 0..VOLLEY {
+            from.send(b"calibration").await?;
+        }
+        crossed += u64::from(VOLLEY);
+        // The switch hands on a packet before it counts it for others to see.
+        while packets(switch).await? < crossed {}
+        while to.try_recv(&mut [0; 16]).is_ok() {
+            arrived += 1;
+        }
+    }
+    Ok((VOLLEYS * VOLLEY, arrived))
+}
+
+/// How many have come from the clients for the first node.
+async fn packets(switch: &Switch) -> io::Result<u64> {
+    let counters = switch.counters().await.map_err(io::Error::other)?;
+    let forth = LinkId::new(Endpoint::Clients, FIRST);
+    Ok(counters.get(&forth).map_or(0, |counters| counters.packets))
+}
+
+const FIRST: Endpoint = Endpoint::Node(NodeId(1));
+const VOLLEY: u32 = 50;
+const VOLLEYS: u32 = 40;
 
 /// Connects two sockets at this address of the second.
 async fn meet(
@@ -142,5 +201,5 @@ async fn meet(
     Ok((dialer, accepted.0))
 }
 
-/// The self-test takes some ten milliseconds.
+/// The self-test takes some three hundred milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);

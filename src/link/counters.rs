@@ -20,7 +20,7 @@ pub struct Counters {
     pub frames_duplicated: u64,
     /// Frames that the next one overtook.
     pub frames_reordered: u64,
-    /// Segments whose loss was decided; 0 while none can be lost.
+    /// Segments whose fate was decided; 0 while nothing can happen to them, and of frames.
     pub segments: u64,
     /// Segments that were lost at least once and sent again.
     pub segments_stalled: u64,

@@ -1,6 +1,7 @@
 //! The fault proxy: links between nodes, and between clients and nodes.
 
 mod board;
+pub mod calibration;
 mod conditions;
 mod connection;
 mod counters;
@@ -18,6 +19,7 @@ mod tests;
 mod tests_harm;
 mod throttle;
 
+pub use calibration::Calibration;
 pub use conditions::Conditions;
 pub use counters::Counters;
 pub use fate::{Draw, FateKey, frame_is_lost};

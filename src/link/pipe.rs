@@ -223,9 +223,13 @@ impl<'a> Pipe<'a> {
         }
         let flip = if framed { 0.0 } else { rules.flip };
         if rules.segment_delete > 0.0 || flip > 0.0 {
-            harm(&mut staging, |length| {
+            let segments = harm(&mut staging, |length| {
                 self.link.segment_fate(rules.segment_delete, flip, length)
             });
+            // Where segments may be lost as well they are counted by that.
+            if rules.segment_loss <= 0.0 {
+                self.link.count(|counters| counters.segments += segments);
+            }
         }
         let result = self.forward(cx, &staging);
         self.staging = staging;
@@ -434,9 +438,9 @@ impl<'a> Pipe<'a> {
     }
 }
 
-/// Does to each segment what its fate says.
-fn harm(bytes: &mut Vec<u8>, mut fate: impl FnMut(usize) -> SegmentFate) {
-    let (mut read, mut write) = (0, 0);
+/// Does to each segment what its fate says. Returns how many there were.
+fn harm(bytes: &mut Vec<u8>, mut fate: impl FnMut(usize) -> SegmentFate) -> u64 {
+    let (mut read, mut write, mut segments) = (0, 0, 0);
     while read < bytes.len() {
         let length = SEGMENT.min(bytes.len() - read);
         let fate = fate(length);
@@ -448,6 +452,8 @@ fn harm(bytes: &mut Vec<u8>, mut fate: impl FnMut(usize) -> SegmentFate) {
             write += length;
         }
         read += length;
+        segments += 1;
     }
     bytes.truncate(write);
+    segments
 }

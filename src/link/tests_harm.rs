@@ -120,6 +120,7 @@ fn a_corrupt_opaque_link_flips_one_bit_of_a_segment() {
             counters.segments_corrupted
         );
         assert!(counters.segments_corrupted >= 1);
+        assert_eq!(counters.segments, counters.segments_corrupted);
         assert_eq!(counters.segments_deleted, 0);
     });
 }
@@ -156,6 +157,10 @@ fn the_corrupt_layer_deletes_bytes_and_says_how_many_segments() {
         let (seen, counters) = through(Framing::Opaque, half, &sent).await;
         let gone = (sent.len() - seen.len()) as u64;
         assert!(counters.segments_deleted > 5, "{counters:?}");
+        assert!(
+            counters.segments > counters.segments_deleted,
+            "{counters:?}"
+        );
         assert!(gone <= counters.segments_deleted * 1448);
         assert!(
             gone > (counters.segments_deleted - 1) * 700,

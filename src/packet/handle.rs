@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, UdpSocket};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::wire::{Command, Counters, Report};
+use super::wire::{Command, Counters, Report, Transport};
 use super::{address, is_inside};
 use crate::dial::Sockets;
 use crate::id::NodeId;
@@ -140,8 +140,24 @@ impl Switch {
     /// # Errors
     /// If the switch has none.
     pub async fn socket(&self, of: Endpoint) -> Result<TcpSocket, SwitchError> {
-        match self.ask(&Command::Socket(of)).await? {
-            (Report::Socket, Some(socket)) => Ok(TcpSocket::from_std_stream(socket.into())),
+        let socket = self.made(of, Transport::Stream).await?;
+        Ok(TcpSocket::from_std_stream(socket.into()))
+    }
+
+    /// A UDP socket in the network of an endpoint, bound to a free port of its address.
+    ///
+    /// # Errors
+    /// If the switch has none, or no port is free.
+    pub async fn datagrams(&self, of: Endpoint) -> Result<UdpSocket, SwitchError> {
+        let socket = self.made(of, Transport::Datagram).await?;
+        let bound = rustix::net::bind(&socket, &SocketAddr::new(address(of).into(), 0));
+        bound.map_err(|error| SwitchError::Gone(error.into()))?;
+        UdpSocket::from_std(socket.into()).map_err(SwitchError::Gone)
+    }
+
+    async fn made(&self, of: Endpoint, transport: Transport) -> Result<OwnedFd, SwitchError> {
+        match self.ask(&Command::Socket(of, transport)).await? {
+            (Report::Socket, Some(socket)) => Ok(socket),
             (report, _) => Err(strange(report)),
         }
     }

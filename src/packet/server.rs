@@ -18,7 +18,7 @@ use super::host;
 use super::lane::Lane;
 use super::split::{count, split};
 use super::tap::CHECKSUM_HEADER;
-use super::wire::{Command, Counters, Report};
+use super::wire::{Command, Counters, Report, Transport};
 use super::wiring::{Port, enter, wire_up};
 use crate::id::NodeId;
 use crate::link::{Conditions, Endpoint, LinkId, Rule};
@@ -88,10 +88,12 @@ fn converse(socket: &OwnedFd, networks: &[(Endpoint, OwnedFd)], desk: &Desk) -> 
     let mut buffer = vec![0; parcel::LONGEST];
     while let Some((length, _)) = parcel::receive(socket, &mut buffer)? {
         match serde_json::from_slice(&buffer[..length])? {
-            Command::Socket(endpoint) => match make_socket(networks, endpoint) {
-                Ok(made) => answer(socket, &Report::Socket, Some(&made))?,
-                Err(error) => answer(socket, &Report::Failed(error.to_string()), None)?,
-            },
+            Command::Socket(endpoint, transport) => {
+                match make_socket(networks, endpoint, transport) {
+                    Ok(made) => answer(socket, &Report::Socket, Some(&made))?,
+                    Err(error) => answer(socket, &Report::Failed(error.to_string()), None)?,
+                }
+            }
             Command::Set(rules) => {
                 let counted = desk.order(Order::Set(rules))?;
                 answer(socket, &Report::Counted(counted), None)?;
@@ -110,14 +112,21 @@ fn answer(to: &OwnedFd, report: &Report, file: Option<&OwnedFd>) -> io::Result<(
 }
 
 /// A socket belongs to the network in which its maker is.
-fn make_socket(networks: &[(Endpoint, OwnedFd)], endpoint: Endpoint) -> io::Result<OwnedFd> {
+fn make_socket(
+    networks: &[(Endpoint, OwnedFd)],
+    endpoint: Endpoint,
+    transport: Transport,
+) -> io::Result<OwnedFd> {
     let mut known = networks.iter();
     let found = known.find(|(known, _)| *known == endpoint);
     let (_, network) = found.ok_or_else(|| io::Error::other("there is no such network"))?;
     enter(network)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
-    Ok(socket_with(family, kind, flags, None)?)
+    let kind = match transport {
+        Transport::Stream => SocketType::STREAM,
+        Transport::Datagram => SocketType::DGRAM,
+    };
+    Ok(socket_with(AddressFamily::INET, kind, flags, None)?)
 }
 
 /// What the forwarding thread is asked.

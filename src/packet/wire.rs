@@ -12,8 +12,17 @@ pub(super) enum Command {
     Set(Vec<(LinkId, Vec<Rule>)>),
     /// What has crossed each link so far?
     Count,
-    /// A TCP socket in the network of this endpoint.
-    Socket(Endpoint),
+    /// A socket in the network of this endpoint.
+    Socket(Endpoint, Transport),
+}
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Transport {
+    /// TCP.
+    Stream,
+    /// UDP.
+    Datagram,
 }
 
 /// The switch answers.

@@ -52,10 +52,16 @@ impl Figures<'_> {
         let stood = Nanos(self.get("stopped_for"));
         let span = Nanos(stood.0 + self.get("ran_for"));
         if span > Nanos(0) {
-            parts.push(format!("stopped for {} of {span}", share(stood.0, span.0)));
+            parts.push(format!(
+                "ran for {} of {span}",
+                share(span.0 - stood.0, span.0)
+            ));
         }
         for (part, whole, what) in SHARES {
-            if let (part @ 1.., whole) = (self.get(part), self.get(whole)) {
+            let part = self.get(part);
+            // Of framed and of opaque streams together, frames and segments are counted.
+            let whole = whole.split(' ').map(|whole| self.get(whole)).sum();
+            if part > 0 {
                 let of = format!("{} of {}", grouped(part), grouped(whole));
                 parts.push(format!("{of} {what} ({})", share(part, whole)));
             }
@@ -109,7 +115,7 @@ const SHARES: [(&str, &str, &str); 11] = [
         "segments",
         "segments lost and sent again",
     ),
-    ("segments_corrupted", "segments", "segments corrupted"),
+    ("segments_corrupted", "frames segments", "pieces corrupted"),
     ("segments_deleted", "segments", "segments deleted"),
     ("lost", "packets", "packets lost"),
     ("cut", "packets", "packets met a cut"),
@@ -140,7 +146,11 @@ mod tests {
         );
         assert_eq!(
             sentence(&[("ran_for", 800_000_000), ("stopped_for", 200_000_000)]),
-            "stopped for 20.0 % of 1.00 s"
+            "ran for 80.0 % of 1.00 s"
+        );
+        assert_eq!(
+            sentence(&[("bytes", 1), ("frames", 100), ("segments_corrupted", 5)]),
+            "5 of 100 pieces corrupted (5.0 %); 1 B entered"
         );
         assert_eq!(
             sentence(&[("calls", 40), ("hits", 3)]),

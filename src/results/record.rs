@@ -9,6 +9,7 @@ use crate::check::{CheckResult, Evidence};
 use crate::clock::Nanos;
 use crate::exit::Exit;
 use crate::history::{Event, History};
+use crate::link::Calibration;
 use crate::measure::Measurements;
 use crate::verdict::Verdict;
 
@@ -96,6 +97,9 @@ pub struct Environment {
     pub harness_lag_p99: Option<Nanos>,
     /// Added round-trip time of one proxied link, median.
     pub proxy_rtt_p50: Option<Nanos>,
+    /// What a delay and a loss did on a link that carried nothing else.
+    #[serde(default)]
+    pub calibration: Option<Calibration>,
     /// Anything else worth showing, by name.
     pub extra: BTreeMap<String, String>,
 }

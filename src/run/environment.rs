@@ -45,6 +45,7 @@ pub(super) fn environment(started_utc: String) -> Environment {
         started_utc,
         harness_lag_p99: None,
         proxy_rtt_p50: None,
+        calibration: None,
         extra,
     }
 }

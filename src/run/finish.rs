@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::clock::Nanos;
 use crate::history::EventKind;
+use crate::link::SelfTest;
 use crate::load::Load;
 use crate::plan::OnViolation;
 use crate::results::{RunFolder, names};
@@ -21,7 +22,7 @@ pub(super) struct Ended {
     /// The signal that interrupted it.
     pub(super) signal: Option<u8>,
     /// Added round-trip time of one proxied link.
-    pub(super) proxy_rtt_p50: Option<Nanos>,
+    pub(super) self_test: Option<SelfTest>,
 }
 
 /// Waits until the cluster is ready, runs load and steps, and ends everything.
@@ -31,7 +32,7 @@ pub(super) async fn play(
     folder: &RunFolder,
     mut interrupted: First,
 ) -> Result<Ended, SetupError> {
-    let proxy_rtt_p50 = setup::proxy_rtt(stage).await;
+    let self_test = setup::self_test(stage).await;
     let reaper_lost = match stage.cluster().await {
         Some(cluster) => cluster.reaper_lost(),
         None => return Err(SetupError::Gone),
@@ -42,7 +43,7 @@ pub(super) async fn play(
         () = &mut reaper_lost => return Err(SetupError::Gone),
         _ = interrupted.came() => {
             stage.shut_down().await;
-            return Ok(Ended { at: stage.clock.now(), signal: interrupted.seen(), proxy_rtt_p50 });
+            return Ok(Ended { at: stage.clock.now(), signal: interrupted.seen(), self_test });
         }
     }
     stage.record(EventKind::Phase {
@@ -53,7 +54,7 @@ pub(super) async fn play(
         broken = steps(stage, request, folder, &mut conductor, &mut interrupted) => broken,
         () = &mut reaper_lost => {
             let seen = interrupted.seen();
-            return Ok(abandon(stage, seen, proxy_rtt_p50).await);
+            return Ok(abandon(stage, seen, self_test).await);
         }
     };
     if let Some(Break::Censored(reason) | Break::Skipped(reason)) = broken {
@@ -70,7 +71,7 @@ pub(super) async fn play(
     Ok(Ended {
         at: stage.clock.now(),
         signal,
-        proxy_rtt_p50,
+        self_test,
     })
 }
 
@@ -127,7 +128,7 @@ async fn recover(stage: &Stage, is_interrupted: bool) {
 
 /// There are no nodes any more, and that says nothing about them: what was recorded until then is
 /// kept and judged.
-async fn abandon(stage: &Stage, signal: Option<u8>, proxy_rtt_p50: Option<Nanos>) -> Ended {
+async fn abandon(stage: &Stage, signal: Option<u8>, self_test: Option<SelfTest>) -> Ended {
     stage.record(EventKind::BrokeOff {
         reason: "the reaper is gone, and all nodes with it: something outside has killed it"
             .to_owned(),
@@ -141,7 +142,7 @@ async fn abandon(stage: &Stage, signal: Option<u8>, proxy_rtt_p50: Option<Nanos>
     Ended {
         at,
         signal,
-        proxy_rtt_p50,
+        self_test,
     }
 }
 

@@ -168,7 +168,8 @@ async fn play(
     let mut facts = folder.facts()?;
     facts.ended = Some(ended.at);
     facts.interrupted = ended.signal;
-    facts.environment.proxy_rtt_p50 = ended.proxy_rtt_p50;
+    facts.environment.proxy_rtt_p50 = ended.self_test.map(|test| test.added());
+    facts.environment.calibration = ended.self_test.map(|test| test.calibration);
     folder.save_facts(&facts)?;
     Ok(())
 }

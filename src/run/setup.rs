@@ -14,7 +14,7 @@ use crate::dial::{Dialer, Sockets};
 use crate::fault::FaultSpec;
 use crate::history::{EventKind, Header, Recorder, Recording, Value};
 use crate::id::NodeId;
-use crate::link::Links;
+use crate::link::{Links, SelfTest};
 use crate::load::{Board, Load, LoadSettings, Pin, ProbeSettings, WorkerSettings};
 use crate::packet::{SWITCH_COMMAND, Switch};
 use crate::parcel;
@@ -456,10 +456,13 @@ fn load_settings(stage: &Stage, plan: &Plan, values: Vec<Value>) -> LoadSettings
     }
 }
 
-/// What one proxied link adds to a round trip; `None` if it cannot be measured.
-pub(super) async fn proxy_rtt(stage: &Stage) -> Option<Nanos> {
-    let test = stage.network.self_test().await.ok()?;
-    Some(test.added())
+/// What the network adds to a round trip, and whether rules do what they say; `None`, with a
+/// warning, if it cannot be measured. Before any fault is in force.
+pub(super) async fn self_test(stage: &Stage) -> Option<SelfTest> {
+    let tested = stage.network.self_test().await;
+    tested
+        .inspect_err(|error| stage.warn(&format!("the links could not be tried: {error}")))
+        .ok()
 }
 
 /// A cluster of bundled nodes is ready within a second; a busy machine gets more.

@@ -3,6 +3,7 @@
 use crate::check::CheckResult;
 use crate::clock::Nanos;
 use crate::history::EventKind;
+use crate::link::Calibration;
 use crate::measure::{HitPhase, HitRole};
 use crate::results::RunRecord;
 use crate::verdict::Verdict;
@@ -298,7 +299,8 @@ pub(super) fn achieved(record: &RunRecord) -> String {
     }
     format!(
         "<h2>What the faults did</h2><table><thead><tr><th>fault</th><th class=\"num\">n</th>\
-         <th>counted while in force</th></tr></thead><tbody>{html}</tbody></table>"
+         <th>counted while in force</th></tr></thead><tbody>{html}</tbody></table>\
+         <p class=\"dim\">Where faults overlap on a link, each is told all that happened on it.</p>"
     )
 }
 
@@ -326,10 +328,24 @@ pub(super) fn coverage(record: &RunRecord) -> String {
     )
 }
 
+/// What a delay and a loss did before the load began.
+fn tried(found: &Calibration) -> [String; 2] {
+    [
+        format!("{} for {} asked, each way", found.delay, found.delay_asked),
+        format!(
+            "{:.1} % of {} for {:.1} % asked",
+            found.loss * 100.0,
+            grouped(found.sent),
+            found.loss_asked * 100.0
+        ),
+    ]
+}
+
 /// Where it ran, and the command that repeats it.
 pub(super) fn environment(record: &RunRecord) -> String {
     let place = &record.environment;
     let known = |length: Option<Nanos>| length.map(|l| l.to_string()).unwrap_or_default();
+    let [delay, loss] = place.calibration.as_ref().map(tried).unwrap_or_default();
     let mut rows: Vec<(&str, String)> = vec![
         ("chaos", place.chaos.clone()),
         ("build", place.build.clone()),
@@ -354,6 +370,8 @@ pub(super) fn environment(record: &RunRecord) -> String {
         ("started", place.started_utc.clone()),
         ("harness lag p99", known(place.harness_lag_p99)),
         ("proxy round trip p50", known(place.proxy_rtt_p50)),
+        ("delay on trial", delay),
+        ("loss on trial", loss),
         ("probes", probes(record)),
     ];
     rows.extend(

@@ -6,6 +6,7 @@ use super::{Failure, Shape};
 use crate::check::{Attempt, CheckResult, Class, Evidence};
 use crate::clock::Nanos;
 use crate::history::{Action, History, KeyId, Outcome, Value};
+use crate::link::Calibration;
 use crate::measure::{
     Covered, HitPhase, HitRole, LatencySummary, Measurements, Metric, Outage, TrialMeasure, Unit,
 };
@@ -244,6 +245,12 @@ pub(super) fn environment() -> Environment {
         started_utc: "2026-11-23T03:45:12Z".to_owned(),
         harness_lag_p99: Some(Nanos(1_200_000)),
         proxy_rtt_p50: Some(Nanos(61_200)),
+        calibration: Some(Calibration::new(
+            Nanos(84_000),
+            Nanos(10_184_000),
+            4_000,
+            3_204,
+        )),
         extra: BTreeMap::new(),
     }
 }
