@@ -33,11 +33,11 @@ fn command(upstream: SocketAddr) -> Command {
 
 impl Proxy {
     fn start(upstream: SocketAddr, more: &[&str]) -> Self {
-        let mut child = command(upstream)
-            .args(more)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::spawn(command(upstream).args(more))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let proxy = lines.next().unwrap().unwrap();
         let api = lines.next().unwrap().unwrap();
@@ -174,6 +174,22 @@ fn a_file_says_what_is_wrong_from_the_beginning_and_framed_streams_can_do_more()
     let (code, why) = refused(command(upstream).args(["--rules", file]));
     assert_eq!(code, Some(2), "{why}");
     assert!(why.contains("not framed"), "{why}");
+}
+
+#[test]
+fn it_takes_as_many_descriptors_as_it_may_have() {
+    let (server, upstream) = server();
+    let plain = command(upstream);
+    let mut few = Command::new("sh");
+    few.args(["-c", "ulimit -S -n 64; exec \"$0\" \"$@\""])
+        .arg(plain.get_program())
+        .args(plain.get_args());
+    let proxy = Proxy::spawn(&mut few);
+    let mut pairs: Vec<_> = (0..100).map(|_| proxy.pair(&server)).collect();
+    for (client, target) in &mut pairs {
+        passes(client, target, b"hello");
+        passes(target, client, b"hi");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use clap::Args;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -78,11 +79,21 @@ pub(super) fn proxy(arguments: &ProxyArguments) -> Result<Exit, Failure> {
             Rules::parse(&text).map_err(refuse)?
         }
     };
+    raise_descriptors();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| setup("start", &error))?;
     runtime.block_on(relay(arguments, upstream, rules))
+}
+
+/// Each connection takes two descriptors, and 1024 are soon used up. A process that starts no
+/// others may have as many as the machine grants.
+fn raise_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Refused: then there are as many as before, and a dial too many waits for its turn.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 async fn relay(

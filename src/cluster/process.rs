@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep};
+
+use crate::ready::readable;
 
 /// How long SIGSTOP, SIGCONT or SIGKILL may take to show (5 ms were seen; a loaded machine is
 /// slower).
@@ -33,11 +34,7 @@ impl Process {
     /// From what the reaper sent. Call it inside a tokio runtime.
     pub(super) fn new(pidfd: OwnedFd) -> io::Result<Self> {
         let pid = number_of(&pidfd)?;
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe; an OwnedFd keeps every promise"
-        )]
-        let fd = AsyncFd::with_interest(pidfd, Interest::READABLE)?;
+        let fd = readable(pidfd)?;
         Ok(Self { pid, fd })
     }
 

@@ -376,7 +376,7 @@ pub const MANUALS: &[Manual] = &[
             ],
         ],
         does: "Bytes are held for that long and leave in the order in which they came, as a queue \
-               would let them. Held to the millisecond. At most 8 MiB are held.",
+               would let them. At most 8 MiB are held.",
         needs: NOTHING,
         landed: PROXY,
         ends: "Data that is held keeps its time; new data passes.",

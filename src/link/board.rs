@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::alarm::{Alarm, Timer};
 use super::conditions::Conditions;
 use super::counters::Counters;
 use super::fate::{Draw, FateKey};
@@ -34,6 +35,8 @@ pub(super) struct Board {
     next_party: Cell<u64>,
     behind: Cell<usize>,
     awaiting: RefCell<Vec<oneshot::Sender<()>>>,
+    /// Of data that is delayed.
+    pub(super) alarm: Rc<Alarm>,
     /// The read buffer.
     pub(super) scratch: RefCell<Box<[u8]>>,
 }
@@ -96,7 +99,7 @@ pub(super) struct Strike {
 }
 
 impl Board {
-    pub(super) fn new(seed: Seed) -> Rc<Self> {
+    pub(super) fn new(seed: Seed, timer: Timer) -> Rc<Self> {
         Rc::new(Self {
             seed,
             epoch: Cell::new(0),
@@ -106,6 +109,7 @@ impl Board {
             next_party: Cell::new(0),
             behind: Cell::new(0),
             awaiting: RefCell::default(),
+            alarm: Alarm::new(timer),
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
         })
     }
@@ -376,9 +380,19 @@ fn next(counter: &Cell<u64>) -> u64 {
 mod tests {
     use super::*;
 
+    /// Nobody is woken by it: the runtime of its timer is gone.
+    fn silent_board() -> Rc<Board> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let _inside = runtime.enter();
+        Board::new(Seed(1), Timer::new().unwrap())
+    }
+
     #[test]
     fn rules_have_landed_only_when_every_living_party_has_seen_them() {
-        let board = Board::new(Seed(1));
+        let board = silent_board();
         let (one, two, three) = (board.join(), board.join(), board.join());
         let (sender, mut landed) = oneshot::channel();
         board.publish(&BTreeMap::new(), sender);
@@ -397,7 +411,7 @@ mod tests {
         use crate::id::NodeId;
         use crate::link::Endpoint::{Clients, Node};
         let link = |from, to| LinkId::new(Node(NodeId(from)), Node(NodeId(to)));
-        let board = Board::new(Seed(1));
+        let board = silent_board();
         let _gate = board.join();
         let one = board.join_connection(link(1, 2));
         let back = board.join_connection(link(2, 1));
@@ -421,7 +435,7 @@ mod tests {
     #[test]
     fn rules_land_at_once_where_nobody_listens() {
         let (sender, mut landed) = oneshot::channel();
-        Board::new(Seed(1)).publish(&BTreeMap::new(), sender);
+        silent_board().publish(&BTreeMap::new(), sender);
         assert!(landed.try_recv().is_ok());
     }
 }

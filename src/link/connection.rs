@@ -62,13 +62,8 @@ pub(super) async fn relay(
             link,
             party,
             epoch: None,
-            forward: Pipe::new(dialer_read, target_write, board.link(link), framed),
-            backward: Pipe::new(
-                target_read,
-                dialer_write,
-                board.link(link.reversed()),
-                framed,
-            ),
+            forward: Pipe::new(dialer_read, target_write, board, link, framed),
+            backward: Pipe::new(target_read, dialer_write, board, link.reversed(), framed),
         };
         poll_fn(|cx| relay.poll(cx)).await
     };

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, LocalSet};
 
+use super::alarm::Timer;
 use super::board::{Blow, Board};
 use super::counters::Counters;
 use super::gate::{Gate, PathState};
@@ -120,12 +121,16 @@ impl Links {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        let timer = {
+            let _inside = runtime.enter();
+            Timer::new()?
+        };
         let (commands, inbox) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new()
             .name("links".to_owned())
             .spawn(move || {
                 let local = LocalSet::new();
-                local.block_on(&runtime, Hub::new(seed).run(inbox));
+                local.block_on(&runtime, Hub::new(seed, timer).run(inbox));
             })?;
         Ok(Self {
             commands: Some(commands),
@@ -255,9 +260,9 @@ struct Hub {
 }
 
 impl Hub {
-    fn new(seed: Seed) -> Self {
+    fn new(seed: Seed, timer: Timer) -> Self {
         Self {
-            board: Board::new(seed),
+            board: Board::new(seed, timer),
             probe: Rc::default(),
             paths: BTreeMap::new(),
             running: BTreeMap::new(),
@@ -265,6 +270,7 @@ impl Hub {
     }
 
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+        tokio::task::spawn_local(Rc::clone(&self.board.alarm).ring());
         while let Some(command) = inbox.recv().await {
             self.obey(command);
         }

@@ -4,8 +4,7 @@
 //! Invariants, unless a rule says otherwise: bytes leave in the order in which they came, and none
 //! is lost or changed. Nothing is read or written while the link is cut; at most `HELD_MAX` bytes
 //! are held, and a frame or two.
-//! How a sender ends (FIN or RST) travels behind its data and obeys the same rules. Times are kept
-//! to the millisecond, rounded up: that is the resolution of the runtime's timers.
+//! How a sender ends (FIN or RST) travels behind its data and obeys the same rules.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,11 +15,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
-use super::board::{LinkState, SegmentFate};
+use super::alarm::Bell;
+use super::board::{Board, LinkState, SegmentFate};
 use super::conditions::{Conditions, hold_for, retransmission_timeout};
 use super::frame::Framer;
+use super::rule::LinkId;
 use super::throttle::Turn;
 
 /// The most that is held of a delayed stream: 100 ms at 80 MB/s.
@@ -48,7 +49,7 @@ pub(super) struct Pipe<'a> {
     held: VecDeque<Held>,
     held_bytes: usize,
     turn: Option<Turn>,
-    timer: Option<Pin<Box<Sleep>>>,
+    bell: Bell,
     late_timer: Option<Pin<Box<Sleep>>>,
     ending: Option<Ending>,
     fin_sent: bool,
@@ -93,13 +94,14 @@ impl<'a> Pipe<'a> {
     pub(super) fn new(
         source: ReadHalf<'a>,
         sink: WriteHalf<'a>,
-        link: Rc<LinkState>,
+        board: &Board,
+        link: LinkId,
         framed: bool,
     ) -> Self {
         Self {
             source,
             sink,
-            link,
+            link: board.link(link),
             conditions: Conditions::default(),
             round_trip: (Duration::ZERO, Duration::ZERO),
             framer: framed.then(Framer::default),
@@ -107,7 +109,7 @@ impl<'a> Pipe<'a> {
             held: VecDeque::new(),
             held_bytes: 0,
             turn: None,
-            timer: None,
+            bell: Bell::new(Rc::clone(&board.alarm)),
             late_timer: None,
             ending: None,
             fin_sent: false,
@@ -387,16 +389,9 @@ impl<'a> Pipe<'a> {
         self.poll_due(cx, due).is_ready()
     }
 
-    /// Whether `due` is reached; otherwise arms the timer.
+    /// Whether `due` is reached; otherwise it is waited for.
     fn poll_due(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<()> {
-        let Some(due) = due.filter(|due| *due > Instant::now()) else {
-            return Poll::Ready(());
-        };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        if timer.deadline() != due {
-            timer.as_mut().reset(due);
-        }
-        timer.as_mut().poll(cx)
+        due.map_or(Poll::Ready(()), |due| self.bell.poll(cx, due))
     }
 
     /// The sender has ended; what is kept of frames goes out before.
