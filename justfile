@@ -42,6 +42,10 @@ again n="20" plan="plans/kill-leader.yaml":
 orphans n="200":
     CHAOS_CLEANUP_ROUNDS={{n}} cargo test --release --test cleanup
 
+# The proxy beside a direct path and haproxy (apt-get install haproxy redis-server redis-tools).
+bench-proxy:
+    cargo bench --bench proxy
+
 # Write throughput of the bundled ensemble beside Debian's ZooKeeper (apt-get install zookeeper).
 bench *args:
     cargo build --release
