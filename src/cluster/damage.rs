@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::chunks;
 use super::effect::Harm;
 use crate::seed::{Seed, Stream};
 
@@ -43,16 +44,36 @@ pub(super) fn harm(folder: &Path, pattern: &str, harm: &Harm) -> io::Result<Done
             Harm::Bitflip { share, seed } => flip(path, *share, seed.wrapping_add(index))?,
             Harm::CutOff { bytes } => shorten(path, |length| length.saturating_sub(*bytes))?,
             Harm::KeepFirst { bytes } => shorten(path, |length| length.min(*bytes))?,
+            Harm::CopyChunks { chunks, seed } => {
+                chunks::copy(path, *chunks, seed.wrapping_add(index))?
+            }
+            Harm::SnapshotChunks { chunks } => {
+                chunks::snapshot(path, &name_in(folder, path), &store_of(folder), *chunks)?
+            }
+            Harm::RestoreChunks { chunks } => {
+                chunks::restore(path, &name_in(folder, path), &store_of(folder), *chunks)?
+            }
         };
         done.paths += usize::from(amount > 0);
         done.amount += amount;
     }
     if done.paths == 0 {
         return Err(io::Error::other(format!(
-            "`{pattern}` is as it was: it is empty, or no bit was drawn"
+            "`{pattern}` is as it was: it is empty, or no bit was drawn, or no chunk was meant, \
+             or none was saved that differs"
         )));
     }
     Ok(done)
+}
+
+/// Where chunks of a node's files are saved: beside its folder, where it does not see them.
+fn store_of(folder: &Path) -> PathBuf {
+    folder.with_extension("chunks")
+}
+
+fn name_in(folder: &Path, path: &Path) -> String {
+    let inside = path.strip_prefix(folder).unwrap_or(path);
+    inside.to_string_lossy().into_owned()
 }
 
 /// The paths that a pattern names, in order. `*` stands for any part of one name.
@@ -226,6 +247,28 @@ mod tests {
         let keep = Harm::KeepFirst { bytes: 2 };
         assert!(harm(folder.path(), "log", &keep).is_err());
         assert!(harm(folder.path(), "nothing", &Harm::Wipe).is_err());
+    }
+
+    #[test]
+    fn chunks_are_saved_outside_of_the_folder_and_put_back() {
+        use crate::cluster::effect::Chunks;
+        let chunks = Chunks {
+            size: 2,
+            every: 1,
+            offset: 0,
+        };
+        let folder = folder_with(&[("n1/data/log.1", b"12345")]);
+        let own = folder.path().join("n1");
+        let restore = Harm::RestoreChunks { chunks };
+        assert!(harm(&own, "data/*", &restore).is_err());
+        let done = harm(&own, "data/*", &Harm::SnapshotChunks { chunks }).unwrap();
+        assert_eq!((done.paths, done.amount), (1, 5));
+        // Nothing differs from what was saved.
+        assert!(harm(&own, "data/*", &restore).is_err());
+        fs::write(own.join("data/log.1"), b"1x3y5").unwrap();
+        assert_eq!(harm(&own, "data/*", &restore).unwrap().amount, 2);
+        assert_eq!(fs::read(own.join("data/log.1")).unwrap(), b"12345");
+        assert_eq!(fs::read_dir(own.join("data")).unwrap().count(), 1);
     }
 
     proptest! {

@@ -122,6 +122,34 @@ pub enum Harm {
     },
     /// It is removed; a folder is emptied.
     Wipe,
+    /// Chunks are overwritten with other chunks of the same file, chosen by the seed.
+    CopyChunks {
+        /// Which are overwritten.
+        chunks: Chunks,
+        /// From which the others follow.
+        seed: u64,
+    },
+    /// Chunks are saved by the harness. Nothing changes yet.
+    SnapshotChunks {
+        /// Which.
+        chunks: Chunks,
+    },
+    /// Chunks that were saved are put back.
+    RestoreChunks {
+        /// Which.
+        chunks: Chunks,
+    },
+}
+
+/// Pieces of one length of which one in so many is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunks {
+    /// Bytes of a chunk, above 0.
+    pub size: u64,
+    /// Of how many one is meant, above 0.
+    pub every: u64,
+    /// The first one that is meant; counted modulo `every`.
+    pub offset: u64,
 }
 
 impl Damage {
@@ -152,7 +180,21 @@ impl fmt::Display for Harm {
             Self::CutOff { bytes } => write!(f, "loses its last {bytes} bytes"),
             Self::KeepFirst { bytes } => write!(f, "keeps its first {bytes} bytes"),
             Self::Wipe => f.write_str("wiped"),
+            Self::CopyChunks { chunks, .. } => write!(f, "{chunks} overwritten with others"),
+            Self::SnapshotChunks { chunks } => write!(f, "{chunks} saved"),
+            Self::RestoreChunks { chunks } => write!(f, "{chunks} put back"),
         }
+    }
+}
+
+impl fmt::Display for Chunks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            size,
+            every,
+            offset,
+        } = self;
+        write!(f, "chunks of {size} bytes, {offset} of every {every},")
     }
 }
 

@@ -1,6 +1,7 @@
 //! The cluster under test: effects in force, processes, ports, and the reaper that spawns.
 
 mod answer;
+mod chunks;
 mod clock_file;
 mod crossed;
 mod damage;
@@ -23,7 +24,7 @@ pub use answer::{ClusterError, Healed, Landing, Missed};
 pub use clock_file::{CLOCK_FILE, CLOCK_VARIABLE, Skew};
 pub use crossed::{Crossed, Figures};
 pub use doctor::{Finding, examine};
-pub use effect::{Damage, Effect, Ending, Harm, Trigger};
+pub use effect::{Chunks, Damage, Effect, Ending, Harm, Trigger};
 pub use host::{Armed, Cluster, Command, Running};
 pub use journal::{Entry, FaultState, Journal};
 pub use ledger::{Ledger, Step, hampered, steps, victim};

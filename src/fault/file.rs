@@ -1,11 +1,15 @@
-//! `file`: files of a node are changed behind its back: bits flip, the end is lost, everything is
-//! gone. It is done once; nothing heals it but the node itself.
+//! `file`: files of a node are changed behind its back: bits flip, the end is lost, chunks hold
+//! what belongs elsewhere or stood there before, everything is gone. It is done once; nothing heals it but the node itself.
+
+use std::fmt;
+use std::num::NonZeroU64;
 
 use serde::Deserialize;
 
-use super::units::{HELP_MARK, Share};
+use super::units::{HELP_MARK, Share, Size};
 use super::{Bindings, Chosen, Fault, Misfit, Selector, Unresolved, name_nodes};
-use crate::cluster::{ClusterView, Damage, Harm};
+use crate::cluster::{Chunks, ClusterView, Damage, Harm};
+use crate::id::NodeId;
 use crate::seed::Stream;
 
 /// Harm files of these nodes.
@@ -31,6 +35,55 @@ pub enum Change {
     KeepFirst(u64),
     /// `wipe: true`: the file is removed, a folder is emptied.
     Wipe,
+    /// `copy_chunks`: chunks are overwritten with others of the same file.
+    CopyChunks(Pieces),
+    /// `snapshot`: chunks are saved for a later `restore`. Nothing changes.
+    Snapshot(Pieces),
+    /// `restore`: chunks are as they were saved.
+    Restore(Pieces),
+}
+
+/// Chunks of a file: all of one length, of which one in so many is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pieces {
+    /// Their length.
+    pub chunk: Size,
+    /// Of how many one is meant; 1: all.
+    #[serde(default = "one")]
+    pub every: NonZeroU64,
+    /// Which of them. By default another one on each node, so that where `every` is not less than
+    /// the number of nodes each chunk is left whole on all nodes but one.
+    pub offset: Option<u64>,
+}
+
+const fn one() -> NonZeroU64 {
+    NonZeroU64::MIN
+}
+
+impl Pieces {
+    fn of(self, node: NodeId) -> Chunks {
+        let every = self.every.get();
+        let offset = self
+            .offset
+            .unwrap_or_else(|| u64::from(node.0).saturating_sub(1));
+        Chunks {
+            size: self.chunk.0,
+            every,
+            offset: offset % every,
+        }
+    }
+}
+
+/// As it is written.
+impl fmt::Display for Pieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{chunk: {}, every: {}", self.chunk, self.every)?;
+        if let Some(offset) = self.offset {
+            write!(f, ", offset: {offset}")?;
+        }
+        f.write_str("}")
+    }
 }
 
 #[derive(Deserialize)]
@@ -41,6 +94,32 @@ struct Keys {
     bitflip: Option<Probability>,
     truncate: Option<i64>,
     wipe: Option<bool>,
+    copy_chunks: Option<Pieces>,
+    snapshot: Option<Pieces>,
+    restore: Option<Pieces>,
+}
+
+impl Keys {
+    fn changes(&self) -> Vec<Change> {
+        let truncate = self.truncate.map(|bytes| {
+            let many = bytes.unsigned_abs();
+            if bytes < 0 {
+                Change::CutOff(many)
+            } else {
+                Change::KeepFirst(many)
+            }
+        });
+        let wipe = self.wipe.filter(|wipe| *wipe);
+        let changes = [
+            self.bitflip.as_ref().map(|share| Change::Bitflip(share.0)),
+            truncate,
+            wipe.map(|_| Change::Wipe),
+            self.copy_chunks.map(Change::CopyChunks),
+            self.snapshot.map(Change::Snapshot),
+            self.restore.map(Change::Restore),
+        ];
+        changes.into_iter().flatten().collect()
+    }
 }
 
 /// A probability: a percentage, or a number as small ones are written.
@@ -81,18 +160,12 @@ impl TryFrom<Keys> for File {
                 keys.path
             ));
         }
-        let wipe = keys.wipe.filter(|wipe| *wipe);
-        let change = match (keys.bitflip, keys.truncate, wipe) {
-            (Some(share), None, None) => Change::Bitflip(share.0),
-            (None, Some(bytes), None) if bytes < 0 => Change::CutOff(bytes.unsigned_abs()),
-            (None, Some(bytes), None) => Change::KeepFirst(bytes.unsigned_abs()),
-            (None, None, Some(_)) => Change::Wipe,
-            _ => {
-                return Err(format!(
-                    "it must say one thing that becomes of the file{HELP_MARK}write one of \
-                     `bitflip: 1e-4`, `truncate: -64` and `wipe: true`"
-                ));
-            }
+        let [change] = keys.changes()[..] else {
+            return Err(format!(
+                "it must say one thing that becomes of the file{HELP_MARK}write one of \
+                 `bitflip: 1e-4`, `truncate: -64`, `wipe: true` and \
+                 `copy_chunks: {{chunk: 4kB, every: 3}}` (or `snapshot`, `restore`)"
+            ));
         };
         Ok(Self {
             node: keys.node,
@@ -119,7 +192,7 @@ impl Fault for File {
     ) -> Result<Chosen, Unresolved> {
         let nodes = self.node.resolve(view, stream, bindings)?;
         let leader = view.leader();
-        let mut harm = || match self.change {
+        let mut harm = |node| match self.change {
             Change::Bitflip(share) => Harm::Bitflip {
                 share,
                 seed: stream.bits(),
@@ -127,13 +200,23 @@ impl Fault for File {
             Change::CutOff(bytes) => Harm::CutOff { bytes },
             Change::KeepFirst(bytes) => Harm::KeepFirst { bytes },
             Change::Wipe => Harm::Wipe,
+            Change::CopyChunks(pieces) => Harm::CopyChunks {
+                chunks: pieces.of(node),
+                seed: stream.bits(),
+            },
+            Change::Snapshot(pieces) => Harm::SnapshotChunks {
+                chunks: pieces.of(node),
+            },
+            Change::Restore(pieces) => Harm::RestoreChunks {
+                chunks: pieces.of(node),
+            },
         };
         let damage: Vec<Damage> = nodes
             .iter()
             .map(|node| Damage::File {
                 node: *node,
                 path: self.path.clone(),
-                harm: harm(),
+                harm: harm(*node),
             })
             .collect();
         let what = match self.change {
@@ -141,6 +224,9 @@ impl Fault for File {
             Change::CutOff(bytes) => format!("cut {bytes} bytes off"),
             Change::KeepFirst(bytes) => format!("keep {bytes} bytes of"),
             Change::Wipe => "wipe".to_owned(),
+            Change::CopyChunks(_) => "mix up chunks in".to_owned(),
+            Change::Snapshot(_) => "save chunks of".to_owned(),
+            Change::Restore(_) => "put back old chunks of".to_owned(),
         };
         Ok(Chosen {
             effects: Vec::new(),
@@ -158,7 +244,51 @@ impl Fault for File {
             Change::CutOff(bytes) => format!("truncate: -{bytes}"),
             Change::KeepFirst(bytes) => format!("truncate: {bytes}"),
             Change::Wipe => "wipe: true".to_owned(),
+            Change::CopyChunks(pieces) => format!("copy_chunks: {pieces}"),
+            Change::Snapshot(pieces) => format!("snapshot: {pieces}"),
+            Change::Restore(pieces) => format!("restore: {pieces}"),
         };
         format!("{{node: {}, path: {}, {change}}}", self.node, self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::choose::tests::{steady, stream};
+    use super::*;
+
+    fn chunks(text: &str) -> Vec<Chunks> {
+        let file: File = serde_yaml::from_str(text).unwrap();
+        let chosen = file.effects(&steady(3), &mut stream(), &Bindings::default());
+        let damage = chosen.unwrap().damage.into_iter();
+        damage
+            .map(|damage| match damage {
+                Damage::File {
+                    harm: Harm::CopyChunks { chunks, .. } | Harm::RestoreChunks { chunks },
+                    ..
+                } => chunks,
+                other => panic!("{other}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_node_has_other_chunks_unless_the_offset_is_given() {
+        let offsets = |text| -> Vec<_> {
+            let chunks = chunks(text).into_iter();
+            chunks.map(|c| (c.size, c.every, c.offset)).collect()
+        };
+        assert_eq!(
+            offsets("{node: all, path: data/log, copy_chunks: {chunk: 4kB, every: 3}}"),
+            [(4_000, 3, 0), (4_000, 3, 1), (4_000, 3, 2)]
+        );
+        assert_eq!(
+            offsets("{node: all, path: data/log, restore: {chunk: 1B, every: 2, offset: 5}}"),
+            [(1, 2, 1); 3]
+        );
+        assert_eq!(
+            offsets("{node: n3, path: data/log, copy_chunks: {chunk: 1B}}"),
+            [(1, 1, 0)]
+        );
     }
 }

@@ -70,7 +70,7 @@ pub use split::{Shape, Split};
 pub use stutter::Stutter;
 pub use terminate::Terminate;
 pub use throttle::Throttle;
-pub use units::{ByteRate, HELP_MARK, QuantityError, Rate, Share, Span};
+pub use units::{ByteRate, HELP_MARK, QuantityError, Rate, Share, Size, Span};
 
 /// What a fault does, see the module's comment.
 pub trait Fault: fmt::Debug {
@@ -226,7 +226,7 @@ registry! {
     "fd_limit" => fd_limit::FdLimit: "lower the soft limit of the node's file descriptors",
     "disk" => disk::Disk: "a slow, failing or full disk, or a power failure that loses what was not synced",
     "clock" => clock::Clock: "make the clocks of the node jump, strobe or run fast or slow",
-    "file" => file::File: "flip bits of a node's files, cut their end off, or wipe them",
+    "file" => file::File: "flip bits of a node's files, mix up their chunks, cut their end off, or wipe them",
     "isolate" => isolate::Isolate: "cut the node from all peers, with `clients: true` also from clients",
     "split" => split::Split: "divide the cluster into groups that cannot reach each other",
     "cut" => cut::Cut: "let nothing pass on a link, one way or both ways",

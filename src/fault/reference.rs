@@ -251,26 +251,47 @@ pub const MANUALS: &[Manual] = &[
             [
                 "bitflip",
                 "probability: 1e-4, 0.1%",
-                "one of three",
+                "one of six",
                 "of each bit to flip",
             ],
             [
                 "truncate",
                 "bytes: -64, 64",
-                "one of three",
+                "one of six",
                 "cut off the end, or all that are kept",
             ],
             [
                 "wipe",
                 "true",
-                "one of three",
+                "one of six",
                 "the file is removed; a folder is emptied",
+            ],
+            [
+                "copy_chunks",
+                "{chunk, every, offset}",
+                "one of six",
+                "chunks of this length are overwritten with others of the same file: one in \
+                 `every` (1), from the number `offset` on; by default another one on each node, \
+                 so that with `every` not less than the nodes each chunk is left whole elsewhere",
+            ],
+            [
+                "snapshot",
+                "{chunk, every, offset}",
+                "one of six",
+                "chunks are saved; nothing changes yet",
+            ],
+            [
+                "restore",
+                "{chunk, every, offset}",
+                "one of six",
+                "chunks that were saved are put back over what was written since",
             ],
         ],
         does: "The files are changed behind the node's back, as by a bad disk or a careless hand. \
-               Which bits flip follows from the seed. Links are not followed.",
+               Which bits flip, and which chunks come instead, follows from the seed. Links are \
+               not followed.",
         needs: NOTHING,
-        landed: "At least one file has changed; otherwise the fault has missed.",
+        landed: "At least one file has changed (or chunk was saved); otherwise the fault has missed.",
         ends: "It is done once. Nothing heals it but the node itself.",
         example: "file: {node: any follower, path: data/log*, truncate: -64}",
     },

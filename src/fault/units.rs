@@ -39,6 +39,10 @@ pub struct Rate(pub f64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteRate(pub u64);
 
+/// Bytes, from 1 to 1 GB, written `4kB` or `1MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
 /// Units of an amount of data with their length in bytes.
 const BYTES: &[(&str, f64)] = &[
     ("GB", 1e9),
@@ -206,6 +210,38 @@ impl ByteRate {
     }
 }
 
+impl Size {
+    /// Reads `4kB`, `1MiB`, `512B`.
+    ///
+    /// # Errors
+    /// No or an unknown unit, not a number, below 1 B or above 1 GB.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range is checked"
+    )]
+    pub fn parse(text: &str) -> Result<Self, QuantityError> {
+        let text = text.trim();
+        let refuse = |what: &str| {
+            QuantityError::new(
+                format!("`{text}` {what}"),
+                "write bytes with their unit, for instance `512B`, `4kB` or `1MiB`",
+            )
+        };
+        let split = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
+        let (digits, unit) = text.split_at(split);
+        let known = BYTES.iter().find(|(name, _)| *name == unit);
+        let Some((_, scale)) = known.filter(|(name, _)| !name.ends_with("bit")) else {
+            return Err(refuse("has no unit of data"));
+        };
+        match digits.trim().parse::<f64>().map(|number| number * scale) {
+            Ok(size) if (1.0..=1e9).contains(&size) => Ok(Self(size.round() as u64)),
+            Ok(_) => Err(refuse("is out of range: at least 1B, at most 1GB")),
+            Err(_) => Err(refuse("is no size")),
+        }
+    }
+}
+
 /// Rounds a checked number of nanoseconds.
 #[expect(
     clippy::cast_possible_truncation,
@@ -269,6 +305,14 @@ impl fmt::Display for ByteRate {
     }
 }
 
+/// In the largest unit that says it exactly.
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = ByteRate(self.0).to_string();
+        f.write_str(rate.trim_end_matches("/s"))
+    }
+}
+
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}%", trimmed(self.0 * 100.0))
@@ -327,6 +371,12 @@ impl<'de> Deserialize<'de> for ByteRate {
     }
 }
 
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Leaf("a size such as 4kB", Self::parse))
+    }
+}
+
 impl<'de> Deserialize<'de> for Rate {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(Leaf("a rate such as 800/s", Self::parse))
@@ -382,6 +432,21 @@ mod tests {
         }
         for wrong in ["0/s", "-3/s", "1e9/s", "/s", "NaN/s", "5/m"] {
             assert!(Rate::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_need_a_unit_of_bytes() {
+        for (text, size, shown) in [
+            ("4kB", 4_000, "4kB"),
+            ("1.5 MB", 1_500_000, "1500kB"),
+            ("1KiB", 1_024, "1024B"),
+        ] {
+            assert_eq!(Size::parse(text).unwrap(), Size(size), "{text}");
+            assert_eq!(Size(size).to_string(), shown);
+        }
+        for wrong in ["", "4", "0B", "4kB/s", "1kbit", "2GB", "-1B"] {
+            assert!(Size::parse(wrong).is_err(), "{wrong}");
         }
     }
 
