@@ -265,6 +265,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Nanos;
+    use crate::disk::{Act as DiskAct, Calls};
     use crate::link::DropLayer;
 
     const NODES: u8 = 4;
@@ -312,7 +313,59 @@ mod tests {
                     layer: DropLayer::Stall
                 },
             }),
+            hamper(),
         ]
+    }
+
+    /// What leaves the process where it is, and hampers it.
+    fn hamper() -> impl Strategy<Value = Effect> {
+        let node = || (1..=NODES).prop_map(NodeId);
+        let skew = |bump_ms| Skew {
+            bump_ms,
+            ..Skew::default()
+        };
+        prop_oneof![
+            (node(), 1..99_u8).prop_map(|(node, percent)| Effect::Stutter {
+                node,
+                share: f64::from(percent) / 100.0,
+                period: Nanos::from_millis(100),
+            }),
+            (node(), 10..100_u64).prop_map(|(node, soft)| Effect::FdLimit { node, soft }),
+            (node(), 1..1_000_i64).prop_map(move |(node, bump_ms)| Effect::Clock {
+                node,
+                skew: skew(bump_ms),
+            }),
+            (node(), 1..5_u64).prop_map(|(node, nth)| Effect::Disk {
+                node,
+                rule: DiskRule {
+                    calls: Calls {
+                        op: None,
+                        file: None,
+                        nth,
+                    },
+                    act: DiskAct::Full,
+                },
+            }),
+        ]
+    }
+
+    /// What is wanted of a node beside its process being there is what the faults in force say,
+    /// together.
+    fn is_hampered_as_said(ledger: &Ledger, node: NodeId) -> Result<(), TestCaseError> {
+        let effects: Vec<&Effect> = ledger.in_force().values().flatten().collect();
+        let of = |test: fn(&Effect) -> bool| {
+            let mine = |effect: &&&Effect| hampered(effect) == Some(node) && test(effect);
+            effects.iter().filter(mine).count()
+        };
+        let stutters = of(|effect| matches!(effect, Effect::Stutter { .. }));
+        prop_assert_eq!(ledger.stutter(node).is_some(), stutters > 0);
+        let limits = of(|effect| matches!(effect, Effect::FdLimit { .. }));
+        prop_assert_eq!(ledger.fd_limit(node).is_some(), limits > 0);
+        let clocks = of(|effect| matches!(effect, Effect::Clock { .. }));
+        prop_assert_eq!(ledger.skew(node) != Skew::default(), clocks > 0);
+        let rules = of(|effect| matches!(effect, Effect::Disk { .. }));
+        prop_assert_eq!(ledger.disk_rules(node).len(), rules);
+        Ok(())
     }
 
     #[derive(Debug, Clone)]
@@ -370,12 +423,16 @@ mod tests {
                     }
                     prop_assert_eq!(*is, ledger.wanted(id));
                     prop_assert_eq!(ledger.ending(id).is_some(), *is == ProcessState::Down);
+                    is_hampered_as_said(&ledger, id)?;
                     prop_assert_eq!(ledger.stricken().contains(&id), *is != ProcessState::Running);
                 }
             }
             prop_assert_eq!(ledger.heal(), open.into_iter().collect::<Vec<_>>());
             prop_assert_eq!(&ledger, &Ledger::default());
             prop_assert!(ledger.rules().is_empty());
+            for id in NodeId::all(NODES) {
+                is_hampered_as_said(&ledger, id)?;
+            }
         }
     }
 
