@@ -1,8 +1,12 @@
 //! The main job through the public binary, on real processes: short, but whole.
 
-#![expect(clippy::unwrap_used, reason = "a test helper may fail loudly")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test helper may fail loudly"
+)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -143,6 +147,60 @@ fn processes_of(folder: &Path) -> Vec<String> {
         }
     }
     found
+}
+
+/// `chaos run short.yaml` with its results on a disk of its own, of this size, in a mount namespace.
+/// `None`, and a word about it, where no namespaces can be made.
+fn on_a_small_disk(folder: &Path, size: &str) -> Option<Child> {
+    std::fs::write(folder.join("short.yaml"), PLAN).unwrap();
+    std::fs::create_dir(folder.join("results")).unwrap();
+    let unshared = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+        command.arg(env!("CARGO_BIN_EXE_chaos")).current_dir(folder);
+        command
+    };
+    let mount = format!("mount -t tmpfs -o size={size} tmpfs results");
+    if !unshared(&mount).status().is_ok_and(|done| done.success()) {
+        println!("no namespaces here: small disks are not tried");
+        return None;
+    }
+    let mut command = unshared(&format!("{mount} && exec \"$0\" run short.yaml"));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    Some(command.spawn().unwrap())
+}
+
+#[test]
+fn no_run_begins_on_a_disk_that_is_nearly_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(child) = on_a_small_disk(folder.path(), "16m") else {
+        return;
+    };
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{stderr}");
+    assert!(stderr.contains("left on the disk of"), "{stderr}");
+    assert!(stderr.contains("--out DIR"), "{stderr}");
+}
+
+#[test]
+fn a_disk_that_fills_up_ends_the_run_and_is_no_failure_of_the_nodes() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut child) = on_a_small_disk(folder.path(), "64m") else {
+        return;
+    };
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut told = String::new();
+    while !told.contains("ready") {
+        assert!(stderr.read_line(&mut told).unwrap() > 0, "{told}");
+    }
+    // As large as there is room for: the writer gets an error at the end.
+    let inside = format!("/proc/{}/root{}", child.id(), folder.path().display());
+    let ballast = Path::new(&inside).join("results/ballast");
+    std::fs::write(ballast, vec![1; 64 << 20]).unwrap_err();
+    stderr.read_to_string(&mut told).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(5), "{told}");
+    assert!(told.contains("left on the disk of"), "{told}");
 }
 
 const FAULTS_THAT_ARE_COUNTED: &str = "\

@@ -300,6 +300,7 @@ fn explain(error: &RunError) -> Failure {
             let look = format!("what was recorded until then is in {}", folder.display());
             failure.help(look)
         }
+        RunError::Refused(error) => Failure::of(Exit::Setup, error),
         RunError::Harness { .. } => Failure::of(Exit::Setup, error),
         RunError::Killed => Failure::of(Exit::Interrupted, error),
     }

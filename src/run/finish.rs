@@ -13,7 +13,7 @@ use super::interrupt::First;
 use super::online::{Alarm, alarmed};
 use super::stage::Stage;
 use super::steps::{Break, Conductor};
-use super::{Request, SetupError, scene, setup};
+use super::{Request, SetupError, scene, setup, space};
 
 /// How the recorded part of a run ended.
 pub(super) struct Ended {
@@ -38,9 +38,13 @@ pub(super) async fn play(
         None => return Err(SetupError::Gone),
     };
     tokio::pin!(reaper_lost);
+    let path = folder.path();
+    let full = space::runs_out(&path);
+    tokio::pin!(full);
     tokio::select! {
         ready = setup::ready(stage, request) => ready?,
         () = &mut reaper_lost => return Err(SetupError::Gone),
+        error = &mut full => return Err(error),
         _ = interrupted.came() => {
             stage.shut_down().await;
             return Ok(Ended { at: stage.clock.now(), signal: interrupted.seen(), self_test });
@@ -54,7 +58,13 @@ pub(super) async fn play(
         broken = steps(stage, request, folder, &mut conductor, &mut interrupted) => broken,
         () = &mut reaper_lost => {
             let seen = interrupted.seen();
-            return Ok(abandon(stage, seen, self_test).await);
+            let reason = "the reaper is gone, and all nodes with it: something outside has killed it";
+            return Ok(abandon(stage, reason, seen, self_test).await);
+        }
+        error = &mut full => {
+            let seen = interrupted.seen();
+            abandon(stage, &error.to_string(), seen, self_test).await;
+            return Err(error);
         }
     };
     if let Some(Break::Censored(reason) | Break::Skipped(reason)) = broken {
@@ -126,12 +136,16 @@ async fn recover(stage: &Stage, is_interrupted: bool) {
     }
 }
 
-/// There are no nodes any more, and that says nothing about them: what was recorded until then is
-/// kept and judged.
-async fn abandon(stage: &Stage, signal: Option<u8>, self_test: Option<SelfTest>) -> Ended {
+/// The run cannot go on, and that says nothing about the nodes: what was recorded until then is
+/// kept.
+async fn abandon(
+    stage: &Stage,
+    reason: &str,
+    signal: Option<u8>,
+    self_test: Option<SelfTest>,
+) -> Ended {
     stage.record(EventKind::BrokeOff {
-        reason: "the reaper is gone, and all nodes with it: something outside has killed it"
-            .to_owned(),
+        reason: reason.to_owned(),
     });
     let at = stage.clock.now();
     let load: Option<Load> = stage.load.borrow_mut().take();

@@ -19,6 +19,7 @@ mod pump;
 mod registers;
 mod scene;
 mod setup;
+mod space;
 mod stage;
 mod steps;
 mod together;
@@ -64,6 +65,9 @@ pub enum RunError {
     /// The results folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// The run cannot even begin.
+    #[error(transparent)]
+    Refused(#[from] SetupError),
     /// The cluster could not be set up.
     #[error("{source}")]
     Setup {
@@ -103,6 +107,7 @@ pub fn execute(request: &Request, progress: &Rc<dyn Progress>) -> Result<RunFold
 }
 
 async fn conduct(request: &Request, progress: &Rc<dyn Progress>) -> Result<RunFolder, RunError> {
+    space::suffices(&request.out)?;
     // Before anything is said: who reads it may answer with a signal.
     let mut interrupts = interrupt::Interrupts::listen().map_err(|source| RunError::Harness {
         what: "listen for signals",

@@ -83,6 +83,20 @@ pub enum SetupError {
     /// Something has killed the reaper.
     #[error("the reaper is gone, and all nodes with it: something outside has killed it")]
     Gone,
+    /// The disk of the results is full, or nearly.
+    #[error(
+        "only {left} are left on the disk of {}, and a run needs {needed}: make room, or write the \
+         results elsewhere with --out DIR",
+        folder.display()
+    )]
+    NoSpace {
+        /// The folder on that disk.
+        folder: PathBuf,
+        /// For people.
+        left: String,
+        /// For people.
+        needed: String,
+    },
     /// A register cannot be created.
     #[error(transparent)]
     Register(#[from] RegisterError),
