@@ -113,7 +113,7 @@ shows! {
         with_keys("on_violation: stop\nexpect: [converged]\n");
     what_is_not_built_yet_is_said_to_be_so:
         "version: 1\nname: later\nabort:\n  - harness_lag p99 > 50ms\n\
-         cluster: {system: etcd, dir: x, restart: always}\nworkload: {kind: append}\nsteps:\n  - clock: {node: any, bump: 5s}\n  \
+         cluster: {system: etcd, dir: x}\nworkload: {kind: append}\nsteps:\n  - clock: {node: any, bump: 5s}\n  \
          - power_off: {node: leader, lose_unsynced: true, for: 1s}\n  - drop: {between: [n1, n2], loss: 5%, burst: 3, for: 1s}\n  \
          - pause: {node: leader, until: steady}\n  - wait_for: {event: {kind: elected}, timeout: 5s}\n";
     clients_speak_no_frames:
@@ -215,6 +215,27 @@ fn the_resolved_plan_is_the_same_plan() {
     assert_eq!(again.on_violation, plan.on_violation);
     assert_eq!(again.probe, plan.probe);
     assert_eq!(again.timeline(), plan.timeline());
+}
+
+#[test]
+fn a_node_that_ends_by_itself_is_started_again_as_the_plan_says() {
+    use super::RestartPolicy::{Always, Never, OnCrash};
+    use crate::history::ExitStatus::{Code, Signal};
+    let ends = [Code(0), Code(1), Signal(6)];
+    for (word, policy, started) in [
+        ("never", Never, [false; 3]),
+        ("on_crash", OnCrash, [false, true, true]),
+        ("always", Always, [true; 3]),
+    ] {
+        let text = FULL.replace("restart: on_crash", &format!("restart: {word}"));
+        let (plan, _) = Plan::parse("full.yaml", &text).unwrap();
+        assert_eq!(plan.cluster.restart, policy);
+        assert!(
+            plan.to_resolved_yaml()
+                .contains(&format!("restart: {word}"))
+        );
+        assert_eq!(ends.map(|end| policy.covers(end)), started);
+    }
 }
 
 #[test]

@@ -40,6 +40,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::clock::Nanos;
+use crate::history::ExitStatus;
 use crate::measure::{Assertion, Subject};
 use crate::system::BUG_SETTING;
 
@@ -124,8 +125,22 @@ pub enum RestartPolicy {
     /// `never`: leave it down.
     #[default]
     Never,
-    /// `on_crash`: start it again.
+    /// `on_crash`: start it again, unless its exit code was 0.
     OnCrash,
+    /// `always`: start it again, even if it ended of its own will.
+    Always,
+}
+
+impl RestartPolicy {
+    /// Whether a node is started again that ended with this status and was not asked to.
+    #[must_use]
+    pub const fn covers(self, status: ExitStatus) -> bool {
+        match self {
+            Self::Never => false,
+            Self::OnCrash => !matches!(status, ExitStatus::Code(0)),
+            Self::Always => true,
+        }
+    }
 }
 
 /// The load.

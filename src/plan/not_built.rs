@@ -18,16 +18,8 @@ const KEYS: &[(&str, &[&str])] = &[
     ("cluster", &["dir"]),
 ];
 
-/// Words as values: layers, policies, states.
-const WORDS: &[&str] = &["always"];
-
 /// Whether this key of this verb or section is one of the language.
 pub(super) fn key(owner: &str, key: &str) -> bool {
     let mut tables = KEYS.iter().filter(|(name, _)| *name == owner);
     tables.any(|(_, keys)| keys.contains(&key))
-}
-
-/// Whether this word is one of the language, where a fixed set of words is expected.
-pub(super) fn word(word: &str) -> bool {
-    WORDS.contains(&word)
 }

@@ -161,9 +161,6 @@ impl ReadError {
                 Diagnostic::error(span, format!("unknown key `{key}` in `{owner}`"))
                     .help(did_you_mean(&key, &known, "known keys are"))
             }
-            What::UnknownWord { word, .. } if not_built::word(&word) => {
-                Diagnostic::error(span, format!("`{word}` is not built yet"))
-            }
             What::UnknownWord { word, known } => {
                 Diagnostic::error(span, format!("`{word}` is not known here"))
                     .help(did_you_mean(&word, &known, "one of"))

@@ -43,6 +43,7 @@ struct ClusterKeys {
 enum RestartWord {
     Never,
     OnCrash,
+    Always,
 }
 
 #[derive(Deserialize)]
@@ -206,6 +207,7 @@ impl Reader {
             restart: match keys.restart {
                 None | Some(RestartWord::Never) => RestartPolicy::Never,
                 Some(RestartWord::OnCrash) => RestartPolicy::OnCrash,
+                Some(RestartWord::Always) => RestartPolicy::Always,
             },
             node_bin: keys.node_bin,
         })

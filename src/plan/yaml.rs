@@ -60,6 +60,7 @@ impl Plan {
         let restart = match cluster.restart {
             RestartPolicy::Never => "never",
             RestartPolicy::OnCrash => "on_crash",
+            RestartPolicy::Always => "always",
         };
         lines.push(format!("  restart: {restart}"));
         if let Some(path) = &cluster.node_bin {

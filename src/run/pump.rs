@@ -6,8 +6,9 @@ use std::rc::Rc;
 use tokio::sync::mpsc;
 
 use crate::clock::Nanos;
-use crate::history::{Event, EventKind};
+use crate::history::{Event, EventKind, ExitStatus};
 use crate::id::NodeId;
+use crate::plan::RestartPolicy;
 
 use super::observe::{Batch, Traces};
 use super::stage::Stage;
@@ -18,8 +19,8 @@ pub(super) struct Incoming {
     pub(super) traces: Traces,
     /// Starts, exits and stops of processes.
     pub(super) processes: mpsc::UnboundedReceiver<Event>,
-    /// Start a node again that died unasked.
-    pub(super) restart_crashed: bool,
+    /// Whether a node is started again that died unasked.
+    pub(super) restart: RestartPolicy,
 }
 
 /// Nodes that died unasked and are to be started again.
@@ -98,7 +99,9 @@ pub(super) async fn pump(stage: Rc<Stage>, mut incoming: Incoming) {
             },
             Some(Event { time, kind }) = incoming.processes.recv() => {
                 let died = take_process(&stage, time, kind);
-                if let Some(node) = died.filter(|_| incoming.restart_crashed) {
+                if let Some((node, status)) = died
+                    && incoming.restart.covers(status)
+                {
                     revivals.plan(node, stage.clock.now());
                 }
             }
@@ -116,8 +119,8 @@ pub(super) fn take_batch(stage: &Stage, batch: Batch) {
     }
 }
 
-/// Believes it, and tells who died unasked.
-fn take_process(stage: &Stage, time: Nanos, kind: EventKind) -> Option<NodeId> {
+/// Believes it, and tells who died unasked, and how.
+fn take_process(stage: &Stage, time: Nanos, kind: EventKind) -> Option<(NodeId, ExitStatus)> {
     let died = match &kind {
         EventKind::ProcessExited {
             node,
@@ -133,7 +136,7 @@ fn take_process(stage: &Stage, time: Nanos, kind: EventKind) -> Option<NodeId> {
         last_words(stage, node)
     );
     stage.warn(&text);
-    Some(node)
+    Some((node, status))
 }
 
 /// Starts a node again, unless a fault holds it down.

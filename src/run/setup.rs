@@ -18,7 +18,7 @@ use crate::link::{Links, SelfTest};
 use crate::load::{Board, Load, LoadSettings, Pin, ProbeSettings, WorkerSettings};
 use crate::packet::{SWITCH_COMMAND, Switch};
 use crate::parcel;
-use crate::plan::{self, Plan, RestartPolicy};
+use crate::plan::{self, Plan};
 use crate::results::{FolderError, PlanFacts, RunFacts, RunFolder, RunName, names};
 use crate::seed::Seed;
 use crate::system::{System, Zab};
@@ -281,13 +281,12 @@ pub(super) async fn stage(
         heard: RefCell::default(),
         progress: Rc::clone(progress),
     };
-    let restart_crashed = plan.cluster.restart == RestartPolicy::OnCrash;
     Ok((
         stage,
         Incoming {
             traces,
             processes,
-            restart_crashed,
+            restart: plan.cluster.restart,
         },
     ))
 }
