@@ -155,6 +155,10 @@ fn what_it_does_not_understand_is_answered_with_the_reason_and_changes_nothing()
         assert_eq!(got, status, "{method} {path} {body}");
         assert!(!answer["error"].as_str().unwrap().is_empty());
     }
+    let rule = r#"{"back": [{"drop": {"loss": "5%", "layer": "frame"}}]}"#;
+    let (_, answer) = proxy.ask("PUT", "/rules", rule);
+    let why = answer["error"].as_str().unwrap();
+    assert!(why.contains("`back`") && why.contains("--framed"), "{why}");
     passes(&mut client, &mut target, b"as before");
 }
 
@@ -173,7 +177,7 @@ fn a_file_says_what_is_wrong_from_the_beginning_and_framed_streams_can_do_more()
     assert_eq!(&seen, b"\0\0\0\x02ab\0\0\0\x02ab");
     let (code, why) = refused(command(upstream).args(["--rules", file]));
     assert_eq!(code, Some(2), "{why}");
-    assert!(why.contains("not framed"), "{why}");
+    assert!(why.contains("`forth`") && why.contains("--framed"), "{why}");
 }
 
 #[test]

@@ -124,7 +124,7 @@ async fn relay(
     links
         .set_rules(rules.table(FORTH))
         .await
-        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+        .map_err(|error| Failure::new(Exit::Usage, rules::refused(&error, FORTH)))?;
     links.set_running(TARGET, true);
     let mut told = format!("proxy  {address} -> {upstream}\n");
     let api = match arguments.api {

@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use super::rules::Rules;
+use super::rules::{Rules, refused};
 use crate::link::{Counters, LinkId, Links};
 
 /// The longest request.
@@ -102,7 +102,7 @@ impl Api {
                         self.rules = rules;
                         ("200 OK", self.rules.text.clone())
                     }
-                    Err(why) => refusal("400 Bad Request", &why.to_string()),
+                    Err(why) => refusal("400 Bad Request", &refused(&why, forth)),
                 }
             }
             ("GET", "/counters") => match links.counters().await {

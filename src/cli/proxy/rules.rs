@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::clock::Nanos;
 use crate::fault::{ByteRate, Layer, Share, Span};
-use crate::link::{DropLayer, LinkId, Rule, Spread};
+use crate::link::{DropLayer, LinkId, Rule, RuleError, Spread};
 
 /// What is wrong in each direction.
 #[derive(Debug, Clone)]
@@ -90,6 +90,30 @@ impl Rules {
             (forth, self.forth.clone()),
             (forth.reversed(), self.back.clone()),
         ])
+    }
+}
+
+/// Why these rules cannot be obeyed, in the words of a rules file; `forth` as in [`Rules::table`].
+pub(super) fn refused(error: &RuleError, forth: LinkId) -> String {
+    let list = |link: LinkId| if link == forth { "forth" } else { "back" };
+    match error {
+        RuleError::NotFramed(link) => format!(
+            "`{}`: messages can only be dropped where they are known: start the proxy with \
+             `--framed`, or use `layer: stall`",
+            list(*link)
+        ),
+        RuleError::NoFrames { link, what } => format!(
+            "`{}`: messages can only be {what} where they are known: start the proxy with `--framed`",
+            list(*link)
+        ),
+        RuleError::NotPackets(link) => format!(
+            "`{}`: a proxy has no packets to drop: use `layer: stall`",
+            list(*link)
+        ),
+        RuleError::NotAProbability { link, .. } | RuleError::NoRate(link) => {
+            format!("`{}`: {error}", list(*link))
+        }
+        RuleError::Closed => error.to_string(),
     }
 }
 
