@@ -31,10 +31,13 @@ struct Since {
 }
 
 impl Crossed {
-    pub(super) fn of<const N: usize>(
-        counts: impl Iterator<Item = (LinkId, [(&'static str, u64); N])>,
+    /// `named` gives the counts of one link by their names.
+    pub(super) fn of<C, const N: usize>(
+        counters: &BTreeMap<LinkId, C>,
+        named: impl Fn(&C) -> [(&'static str, u64); N],
     ) -> Self {
-        let links = counts.map(|(link, counts)| (link, counts.into_iter().collect()));
+        let counts = counters.iter();
+        let links = counts.map(|(link, counts)| (*link, named(counts).into_iter().collect()));
         Self {
             links: links.collect(),
         }
@@ -126,8 +129,8 @@ mod tests {
 
     fn crossed(bytes: [u64; 3], dropped: u64) -> Crossed {
         let links = [link(1, 2), link(2, 1), link(1, 3)];
-        let counts = links.into_iter().zip(bytes);
-        Crossed::of(counts.map(|(link, bytes)| (link, [("bytes", bytes), ("dropped", dropped)])))
+        let bytes = links.into_iter().zip(bytes).collect();
+        Crossed::of(&bytes, |bytes| [("bytes", *bytes), ("dropped", dropped)])
     }
 
     #[test]

@@ -38,22 +38,8 @@ impl Network {
         rules: BTreeMap<LinkId, Vec<Rule>>,
     ) -> Result<Crossed, ClusterError> {
         Ok(match self {
-            Self::Proxy(links) => {
-                let crossed = links.set_rules(rules).await?;
-                Crossed::of(
-                    crossed
-                        .iter()
-                        .map(|(link, counters)| (*link, counters.named())),
-                )
-            }
-            Self::Packet(switch) => {
-                let crossed = switch.set(rules).await?;
-                Crossed::of(
-                    crossed
-                        .iter()
-                        .map(|(link, counters)| (*link, counters.named())),
-                )
-            }
+            Self::Proxy(links) => Crossed::of(&links.set_rules(rules).await?, |c| c.named()),
+            Self::Packet(switch) => Crossed::of(&switch.set(rules).await?, |c| c.named()),
         })
     }
 

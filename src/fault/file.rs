@@ -1,5 +1,6 @@
 //! `file`: files of a node are changed behind its back: bits flip, the end is lost, chunks hold
-//! what belongs elsewhere or stood there before, everything is gone. It is done once; nothing heals it but the node itself.
+//! what belongs elsewhere or stood there before, everything is gone. It is done once; nothing heals
+//! it but the node itself.
 
 use std::fmt;
 use std::num::NonZeroU64;

@@ -3,6 +3,7 @@
 //! A number without its unit is refused everywhere: nobody can tell seconds from milliseconds.
 
 use std::fmt;
+use std::num::ParseFloatError;
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -195,14 +196,10 @@ impl ByteRate {
         let Some(amount) = text.strip_suffix("/s") else {
             return Err(refuse("is not a rate of data"));
         };
-        let split = amount
-            .find(|c: char| c.is_alphabetic())
-            .unwrap_or(amount.len());
-        let (digits, unit) = amount.split_at(split);
-        let Some((_, scale)) = BYTES.iter().find(|(name, _)| *name == unit) else {
+        let Some((number, _)) = amount_of(amount) else {
             return Err(refuse("has no unit of data"));
         };
-        match digits.trim().parse::<f64>().map(|number| number * scale) {
+        match number {
             Ok(rate) if (1.0..=100e9).contains(&rate) => Ok(Self(rate.round() as u64)),
             Ok(_) => Err(refuse("is out of range: at least 1B/s, at most 100GB/s")),
             Err(_) => Err(refuse("is not a rate of data")),
@@ -228,18 +225,24 @@ impl Size {
                 "write bytes with their unit, for instance `512B`, `4kB` or `1MiB`",
             )
         };
-        let split = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
-        let (digits, unit) = text.split_at(split);
-        let known = BYTES.iter().find(|(name, _)| *name == unit);
-        let Some((_, scale)) = known.filter(|(name, _)| !name.ends_with("bit")) else {
-            return Err(refuse("has no unit of data"));
+        let Some((number, _)) = amount_of(text).filter(|(_, unit)| !unit.ends_with("bit")) else {
+            return Err(refuse("has no unit of bytes"));
         };
-        match digits.trim().parse::<f64>().map(|number| number * scale) {
+        match number {
             Ok(size) if (1.0..=1e9).contains(&size) => Ok(Self(size.round() as u64)),
             Ok(_) => Err(refuse("is out of range: at least 1B, at most 1GB")),
             Err(_) => Err(refuse("is no size")),
         }
     }
+}
+
+/// An amount of data in bytes, and its unit; `None` without a known one.
+fn amount_of(text: &str) -> Option<(Result<f64, ParseFloatError>, &str)> {
+    let split = text.find(char::is_alphabetic)?;
+    let (digits, unit) = text.split_at(split);
+    let (_, scale) = BYTES.iter().find(|(name, _)| *name == unit)?;
+    let number = digits.trim().parse::<f64>();
+    Some((number.map(|number| number * scale), unit))
 }
 
 /// Rounds a checked number of nanoseconds.
