@@ -48,6 +48,15 @@ impl Nanos {
         self.0 as f64 / 1e6
     }
 
+    /// Reads one number with a unit of time: `5s`, `1.5 ms`; `None` if it is anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, unit) = text.split_at(digits);
+        let nanos = number.parse::<f64>().ok()? * unit_of_time(unit.trim_start())?;
+        Some(Self(nanos.round() as u64))
+    }
+
     /// `self − other`, or zero if `other` is later.
     #[must_use]
     pub const fn since(self, other: Self) -> Self {
@@ -101,6 +110,20 @@ impl fmt::Display for Nanos {
         };
         write!(f, "{value:.decimals$} {unit}")
     }
+}
+
+/// The length of a unit of time in nanoseconds: `ns`, `us`, `ms`, `s`, `m`, `h`.
+#[must_use]
+pub fn unit_of_time(name: &str) -> Option<f64> {
+    Some(match name {
+        "ns" => 1.0,
+        "us" | "µs" => 1e3,
+        "ms" => 1e6,
+        "s" => 1e9,
+        "m" => 60e9,
+        "h" => 3600e9,
+        _ => return None,
+    })
 }
 
 /// Reads `CLOCK_MONOTONIC` relative to an origin taken once per run.

@@ -3,6 +3,7 @@
 //! Modules in layer order; each may import only from layers above it in this list
 //! (docs/architecture.md, enforced by `tests/tidy.rs`).
 
+pub mod alarm;
 pub mod clock;
 pub mod dial;
 pub mod exit;

@@ -1,8 +1,8 @@
 //! The `chaos` command.
 //!
 //! The same executable is also the reaper (`chaos __reaper`), the faulty disk (`chaos __disk`),
-//! the packet switch (`chaos __switch`) and the bundled node (`chaos node`): one build is enough. They are dispatched before anything else
-//! is set up.
+//! the packet switch (`chaos __switch`), a stub's node (`chaos __stub`) and the bundled node (`chaos node`): one
+//! build is enough. They are dispatched before anything else is set up.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Some(chaos::packet::SWITCH_COMMAND) => chaos::packet::switch_main(&arguments[2..]),
         Some(chaos::disk::DISK_COMMAND) => chaos::disk::disk_main(&arguments[2..]),
         Some(chaos::space::ENTER_COMMAND) => chaos::space::enter_main(&arguments[2..]),
+        Some(chaos::system::STUB_COMMAND) => chaos::system::stub_main(&arguments[2..]),
         Some("node") => node(&arguments[1..]),
         _ => chaos::cli::main(arguments),
     }

@@ -11,6 +11,7 @@ use crate::fault::FaultSpec;
 use crate::history::formats::Format;
 use crate::measure::METRICS;
 use crate::results::{RunFolder, runs};
+use crate::system::SYSTEMS;
 
 /// What to show.
 #[derive(Debug, Args)]
@@ -63,7 +64,7 @@ fn entries(what: What) -> Vec<(&'static str, &'static str)> {
     match what {
         What::Runs => Vec::new(),
         What::Faults => FaultSpec::ENTRIES.to_vec(),
-        What::Systems => vec![("zab", "the bundled ZAB store, started as `chaos node`")],
+        What::Systems => SYSTEMS.to_vec(),
         What::Workloads => {
             vec![(
                 "register",

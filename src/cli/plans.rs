@@ -8,6 +8,7 @@ use super::failure::Failure;
 use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::seed::fnv1a;
+use crate::system::SYSTEMS;
 
 /// A plan as it was found.
 #[derive(Debug)]
@@ -128,11 +129,13 @@ pub(super) fn load(
         return Err(Loading::Unreadable(Failure::new(Exit::Usage, message)));
     }
     if let Some(system) = &overrides.system {
-        if system != "zab" {
+        let names: Vec<&str> = SYSTEMS.iter().map(|(name, _)| *name).collect();
+        if !names.contains(&system.as_str()) {
+            let there_is = names.join(" and ");
             let message = if PLANNED.contains(&system.as_str()) {
-                format!("--system {system} is not built yet: there is zab")
+                format!("--system {system} is not built yet: there is {there_is}")
             } else {
-                format!("there is no system `{system}`: there is zab")
+                format!("there is no system `{system}`: there is {there_is}")
             };
             return Err(Loading::Unreadable(Failure::new(Exit::Usage, message)));
         }

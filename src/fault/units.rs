@@ -8,7 +8,7 @@ use std::num::ParseFloatError;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::clock::Nanos;
+use crate::clock::{Nanos, unit_of_time};
 
 /// The text is not a quantity of the wanted kind. Reads as a sentence; the part after
 /// [`HELP_MARK`] says what to write instead.
@@ -58,17 +58,6 @@ const BYTES: &[(&str, f64)] = &[
     ("kbit", 125.0),
 ];
 
-/// Units of time with their length in nanoseconds; longer names first so that `ms` is not `m`.
-const UNITS: &[(&str, f64)] = &[
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("µs", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-    ("m", 60e9),
-    ("h", 3600e9),
-];
-
 /// Ten days: no run is longer, and sums of such times cannot overflow.
 const LONGEST_NS: f64 = 864_000e9;
 
@@ -104,7 +93,7 @@ impl Span {
                 &format!("write `{text}ms`, `{text}s` or `{text}m`"),
             ));
         }
-        let Some((_, scale)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+        let Some(scale) = unit_of_time(unit) else {
             return Err(QuantityError::new(
                 format!("`{unit}` is not a unit of time"),
                 "units are ns, us, ms, s, m and h",

@@ -12,13 +12,13 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::alarm::{Alarm, Timer};
 use super::conditions::Conditions;
 use super::counters::Counters;
 use super::fate::{Draw, FateKey};
 use super::frame::{FrameFate, GATHER_MAX};
 use super::rule::{LinkId, Rule};
 use super::throttle::Turns;
+use crate::alarm::{Alarm, Timer};
 use crate::seed::Seed;
 
 /// How much is read at once. One buffer serves all connections: what cannot be written on at once

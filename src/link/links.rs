@@ -15,12 +15,12 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, LocalSet};
 
-use super::alarm::Timer;
 use super::board::{Blow, Board};
 use super::counters::Counters;
 use super::gate::{Gate, PathState};
 use super::probe::ListenProbe;
 use super::rule::{DropLayer, Endpoint, LinkId, Rule};
+use crate::alarm::Timer;
 use crate::id::NodeId;
 use crate::seed::Seed;
 

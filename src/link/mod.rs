@@ -1,6 +1,5 @@
 //! The fault proxy: links between nodes, and between clients and nodes.
 
-mod alarm;
 mod board;
 pub mod calibration;
 mod conditions;

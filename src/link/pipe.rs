@@ -17,12 +17,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::alarm::Bell;
 use super::board::{Board, LinkState, SegmentFate};
 use super::conditions::{Conditions, hold_for, retransmission_timeout};
 use super::frame::Framer;
 use super::rule::LinkId;
 use super::throttle::Turn;
+use crate::alarm::Bell;
 
 /// The most that is held of a delayed stream: 100 ms at 80 MB/s.
 const HELD_MAX: usize = 8 << 20;

@@ -1,6 +1,7 @@
 //! Limits in assertions: numbers with the unit of their metric.
 
 use super::record::Unit;
+use crate::clock::unit_of_time;
 
 /// A limit of this unit, for help texts.
 pub(super) const fn example_value(unit: Unit) -> &'static str {
@@ -25,7 +26,7 @@ pub(super) fn read_limit(text: &str, unit: Unit) -> Result<f64, (String, String)
             format!("`{text}` lacks its unit"),
             format!("write `{text}ms` or `{text}s`"),
         )),
-        Unit::Ns => duration_unit(suffix)
+        Unit::Ns => unit_of_time(suffix)
             .map(|factor| number * factor)
             .ok_or_else(|| {
                 (
@@ -73,18 +74,6 @@ pub(super) fn parse_share(text: &str) -> Option<f64> {
         (Some(number), "%") => Some(number / 100.0),
         _ => None,
     }
-}
-
-fn duration_unit(suffix: &str) -> Option<f64> {
-    Some(match suffix {
-        "ns" => 1.0,
-        "us" | "µs" => 1e3,
-        "ms" => 1e6,
-        "s" => 1e9,
-        "m" => 60e9,
-        "h" => 3600e9,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

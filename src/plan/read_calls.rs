@@ -8,7 +8,7 @@ use super::read_steps::StepReader;
 use super::steps::{Action, Call, Exec, Otherwise};
 use crate::clock::Nanos;
 use crate::fault::{Selector, Span};
-use crate::system::Zab;
+use crate::system::calls;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,9 +40,9 @@ impl StepReader<'_> {
         let value = &entry.value;
         let keys: CallKeys = self.reader.read("call", value)?;
         self.check_selector(&keys.node, value);
-        let known: Vec<&str> = Zab::CALLS.iter().map(|(name, _)| *name).collect();
+        let known: Vec<&str> = calls(&self.system).iter().map(|(name, _)| *name).collect();
         if !known.contains(&keys.what.as_str()) {
-            let message = format!("the bundled node has no call `{}`", keys.what);
+            let message = format!("{} has no call `{}`", self.system, keys.what);
             let help = did_you_mean(&keys.what, &known, "its calls are");
             let place = value.locate(&keys.what);
             let diagnostic = Diagnostic::error(place, message).help(help);

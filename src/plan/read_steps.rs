@@ -96,6 +96,7 @@ pub(super) struct StepReader<'a> {
     pub(super) reader: &'a mut Reader,
     pub(super) scope: Scope,
     pub(super) text: &'a str,
+    pub(super) system: String,
 }
 
 impl StepReader<'_> {

@@ -202,6 +202,10 @@ impl Reader {
             Some(None) => ClusterSpec::default().nodes,
             None => super::sections::MAX_NODES,
         };
+        let system = match &cluster {
+            Some(Some(cluster)) => cluster.system.clone(),
+            _ => ClusterSpec::default().system,
+        };
         let steps = self.required(root, "steps", "...").map(|node| {
             let network = network.flatten().unwrap_or_default();
             let scope = Scope::new(nodes, network, node);
@@ -209,6 +213,7 @@ impl Reader {
                 reader: self,
                 scope,
                 text,
+                system,
             }
             .plan(node)
         });

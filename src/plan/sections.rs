@@ -16,6 +16,7 @@ use super::{
 use crate::clock::Nanos;
 use crate::fault::{Rate, Share, Span};
 use crate::measure::{Assertion, Subject};
+use crate::system::SYSTEMS;
 
 /// Larger clusters do not fit one machine with sensible timing.
 pub(super) const MAX_NODES: u8 = 9;
@@ -196,7 +197,8 @@ impl Reader {
         let keys: ClusterKeys = self.read_what_is_right("cluster", node)?;
         let default = ClusterSpec::default();
         let system = keys.system.unwrap_or(default.system);
-        self.one_of(&node.locate(&system), &system, &["zab"], not_built::SYSTEMS);
+        let systems: Vec<&str> = SYSTEMS.iter().map(|(name, _)| *name).collect();
+        self.one_of(&node.locate(&system), &system, &systems, not_built::SYSTEMS);
         let nodes = keys.nodes.unwrap_or_else(|| u64::from(default.nodes));
         let nodes = self.bounded("nodes", nodes, u64::from(MAX_NODES), node);
         let config = keys.config;

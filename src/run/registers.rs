@@ -57,8 +57,8 @@ impl Registers<'_> {
         addr: SocketAddr,
         nodes: u8,
     ) -> Result<Vec<Value>, RegisterError> {
-        let connected = self.system.connect(addr, WITHIN).await;
-        let mut client = connected.map_err(|source| RegisterError::Connect { node, source })?;
+        let opened = self.open(addr).await;
+        let mut client = opened.map_err(|source| RegisterError::Connect { node, source })?;
         let mut values = Vec::new();
         for (value, key) in (1..).zip(self.keys) {
             self.create_one(&mut *client, node, key, Value(value))
@@ -75,6 +75,18 @@ impl Registers<'_> {
         }
         client.close().await;
         Ok(values)
+    }
+
+    /// A session at a node that has just come up: its link may not have noticed yet, and refuse.
+    async fn open(&self, addr: SocketAddr) -> Result<Box<dyn Client>, ConnectError> {
+        let deadline = self.clock.now() + Nanos::from(WITHIN);
+        loop {
+            match self.system.connect(addr, WITHIN).await {
+                Err(error) if self.clock.now() > deadline => return Err(error),
+                Err(_) => tokio::time::sleep(ASK_AGAIN).await,
+                Ok(client) => return Ok(client),
+            }
+        }
     }
 
     async fn create_one(

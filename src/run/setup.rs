@@ -21,7 +21,7 @@ use crate::parcel;
 use crate::plan::{self, Plan};
 use crate::results::{FolderError, PlanFacts, RunFacts, RunFolder, RunName, names};
 use crate::seed::Seed;
-use crate::system::{System, Zab};
+use crate::system::{Stub, System, Zab};
 use crate::workload::{KeyPick, Register, RegisterParameters};
 
 use super::environment::{environment, utc_now};
@@ -41,7 +41,7 @@ use super::{Request, RunError};
 pub enum SetupError {
     /// A setting of the system is wrong.
     #[error("{0}")]
-    Setting(#[from] crate::system::UnknownSetting),
+    Setting(#[from] crate::system::SettingError),
     /// The program of the nodes is not there.
     #[error("there is no program {0}")]
     NoProgram(PathBuf),
@@ -350,7 +350,11 @@ fn system_of(request: &Request, dialer: Dialer) -> Result<Arc<dyn System>, Setup
     {
         return Err(SetupError::NoProgram(PathBuf::from(program)));
     }
-    let zab = Zab::new(request.executable.clone(), linear, &cluster.config)?;
+    let executable = request.executable.clone();
+    if cluster.system == "stub" {
+        return Ok(Arc::new(Stub::new(executable, &cluster.config, dialer)?));
+    }
+    let zab = Zab::new(executable, linear, &cluster.config)?;
     Ok(Arc::new(zab.by(dialer)))
 }
 

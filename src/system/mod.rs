@@ -4,6 +4,7 @@
 //! one operation into one reply. Peer addresses come from the [`Layout`], so that all traffic
 //! between nodes passes the links.
 
+mod stub;
 mod zab;
 pub mod zookeeper;
 
@@ -17,7 +18,71 @@ use async_trait::async_trait;
 use crate::history::{Action, Outcome, Value};
 use crate::id::NodeId;
 
-pub use zab::{BUG_SETTING, UnknownSetting, Zab};
+pub use stub::{STUB_COMMAND, Stub, stub_main};
+pub use zab::{BUG_SETTING, Zab};
+
+/// Every system: its name in plans, and what it is.
+pub const SYSTEMS: &[(&str, &str)] = &[
+    ("zab", "the bundled ZAB store, started as `chaos node`"),
+    (
+        "stub",
+        "nodes whose every delay is known, to try the harness itself",
+    ),
+];
+
+/// What nodes of this system can be asked to do by `call`, and what that means.
+#[must_use]
+pub fn calls(system: &str) -> &'static [(&'static str, &'static str)] {
+    match system {
+        "stub" => Stub::CALLS,
+        _ => Zab::CALLS,
+    }
+}
+
+/// A setting of `cluster.config` that the system does not take.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingError {
+    /// The stub's registers cannot be made.
+    #[error("make the registers of the stub: {0}")]
+    Registers(#[from] std::io::Error),
+    /// There is none of this name.
+    #[error("the {system} has no setting `{name}`: it has {known}")]
+    Unknown {
+        /// Whose.
+        system: &'static str,
+        /// What was written.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Its value makes no sense.
+    #[error("the setting `{name}` is `{value}`: expected {expected}")]
+    Value {
+        /// Of which setting.
+        name: String,
+        /// What was written.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+impl SettingError {
+    fn refuse_unknown<'a>(
+        system: &'static str,
+        mut given: impl Iterator<Item = &'a String>,
+        known: &[&str],
+    ) -> Result<(), Self> {
+        match given.find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(Self::Unknown {
+                system,
+                name: name.clone(),
+                known: known.join(", "),
+            }),
+        }
+    }
+}
 
 /// Where everything of one node lives: its own ports, and the addresses at which it finds others.
 #[derive(Debug, Clone)]

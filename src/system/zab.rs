@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::zookeeper::{SessionOptions, ZkClient, monitor, word};
-use super::{Client, ConnectError, Launch, Layout, Status, System};
+use super::{Client, ConnectError, Launch, Layout, SettingError, Status, System};
 use crate::dial::Dialer;
 use crate::id::NodeId;
 
@@ -25,16 +25,6 @@ pub struct Zab {
     linear: bool,
     dialer: Dialer,
     options: Vec<(String, String)>,
-}
-
-/// A setting of `cluster.config` that the bundled node does not have.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the bundled node has no setting `{name}`: it has {known}")]
-pub struct UnknownSetting {
-    /// What was written.
-    pub name: String,
-    /// What there is.
-    pub known: String,
 }
 
 impl Zab {
@@ -61,16 +51,8 @@ impl Zab {
         executable: PathBuf,
         linear: bool,
         config: &BTreeMap<String, String>,
-    ) -> Result<Self, UnknownSetting> {
-        if let Some(name) = config
-            .keys()
-            .find(|n| !Self::SETTINGS.contains(&n.as_str()))
-        {
-            return Err(UnknownSetting {
-                name: name.clone(),
-                known: Self::SETTINGS.join(", "),
-            });
-        }
+    ) -> Result<Self, SettingError> {
+        SettingError::refuse_unknown("bundled node", config.keys(), Self::SETTINGS)?;
         let options = config.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
         Ok(Self {
             executable,

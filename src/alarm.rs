@@ -1,7 +1,7 @@
-//! The timer of all delayed data: the runtime's own rounds up to milliseconds, which a delay of
-//! some milliseconds would show.
+//! Exact times for many who wait: the runtime's own timers round up to milliseconds, which delayed
+//! data and every latency would show.
 //!
-//! One timer of the kernel for all pipes of the thread; it is set to the earliest of their times.
+//! One timer of the kernel for all of a thread; it is set to the earliest of their times.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -22,11 +22,11 @@ use crate::ready::readable;
 
 /// The kernel's timer.
 #[derive(Debug)]
-pub(super) struct Timer(AsyncFd<OwnedFd>);
+pub struct Timer(AsyncFd<OwnedFd>);
 
 /// Wakes who waits for a time, each at its own.
 #[derive(Debug)]
-pub(super) struct Alarm {
+pub struct Alarm {
     timer: Timer,
     waiting: RefCell<BTreeMap<(Instant, u64), Waker>>,
     next: Cell<u64>,
@@ -36,14 +36,17 @@ pub(super) struct Alarm {
 
 /// A place at the alarm for one who waits for one time after the other.
 #[derive(Debug)]
-pub(super) struct Bell {
+pub struct Bell {
     alarm: Rc<Alarm>,
     entry: Option<(Instant, u64)>,
 }
 
 impl Timer {
-    /// Call it inside of the runtime of the links.
-    pub(super) fn new() -> io::Result<Self> {
+    /// Call it inside of the runtime that is to wait for it.
+    ///
+    /// # Errors
+    /// If there are no more file descriptors.
+    pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         readable(timer).map(Self)
@@ -51,7 +54,9 @@ impl Timer {
 }
 
 impl Alarm {
-    pub(super) fn new(timer: Timer) -> Rc<Self> {
+    /// An alarm that rings once [`Alarm::ring`] runs.
+    #[must_use]
+    pub fn new(timer: Timer) -> Rc<Self> {
         Rc::new(Self {
             timer,
             waiting: RefCell::default(),
@@ -61,7 +66,7 @@ impl Alarm {
     }
 
     /// Wakes everybody in time, for ever.
-    pub(super) async fn ring(self: Rc<Self>) {
+    pub async fn ring(self: Rc<Self>) {
         // An error here would be one of the runtime, which is gone then.
         while let Ok(mut guard) = self.timer.0.readable().await {
             let mut expirations = [0; 8];
@@ -110,12 +115,14 @@ impl Alarm {
 }
 
 impl Bell {
-    pub(super) const fn new(alarm: Rc<Alarm>) -> Self {
+    /// A place at this alarm.
+    #[must_use]
+    pub const fn new(alarm: Rc<Alarm>) -> Self {
         Self { alarm, entry: None }
     }
 
     /// Whether `due` is reached; otherwise wakes the task then, and not for what was asked before.
-    pub(super) fn poll(&mut self, cx: &Context<'_>, due: Instant) -> Poll<()> {
+    pub fn poll(&mut self, cx: &Context<'_>, due: Instant) -> Poll<()> {
         if due <= Instant::now() {
             self.cancel();
             return Poll::Ready(());
@@ -136,6 +143,11 @@ impl Bell {
         drop(waiting);
         self.alarm.set();
         Poll::Pending
+    }
+
+    /// Waits until `due`. May be dropped at any time.
+    pub async fn until(&mut self, due: Instant) {
+        std::future::poll_fn(|cx| self.poll(cx, due)).await;
     }
 
     fn cancel(&mut self) {
@@ -170,8 +182,7 @@ mod tests {
     }
 
     async fn until(alarm: &Rc<Alarm>, due: Instant) {
-        let mut bell = Bell::new(Rc::clone(alarm));
-        poll_fn(|cx| bell.poll(cx, due)).await;
+        Bell::new(Rc::clone(alarm)).until(due).await;
         assert!(Instant::now() >= due);
     }
 
