@@ -6,6 +6,7 @@
 mod availability;
 mod bounds;
 mod collect;
+mod contrast;
 mod coverage;
 mod detection;
 mod goodput;
@@ -27,6 +28,7 @@ mod timeline;
 mod trial;
 
 pub use collect::{Context, measure, suspicions};
+pub use contrast::{Change, Contrast, Question, Side, contrast};
 pub use coverage::{Covered, HitPhase, HitRole};
 pub use judge::{Judgement, Predicate, Predicates, evaluate};
 pub use latency::{LatencyHistograms, LatencyInterval, latency_histograms, latency_intervals};
