@@ -2,9 +2,13 @@
 //!
 //! Results go to stdout, progress to stderr.
 
+mod ab;
+mod baseline;
 mod bench;
+mod beside;
 mod check;
 mod check_file;
+mod compare;
 mod doctor;
 mod failure;
 mod heal;
@@ -42,6 +46,10 @@ enum Command {
     Run(run::RunArguments),
     /// Judge the history of a run, or a history file that any tool recorded
     Check(check::CheckArguments),
+    /// Say whether one set of runs is worse than another, by how much, and how surely
+    Compare(compare::CompareArguments),
+    /// Keep the samples of runs, to compare later ones with
+    Baseline(baseline::BaselineArguments),
     /// Make the reports of a run again from its files
     Report(report::ReportArguments),
     /// Check plans without running them
@@ -101,6 +109,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match parsed.command {
         Command::Run(arguments) => run::run(&arguments, color),
         Command::Check(arguments) => check::check(&arguments, color),
+        Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Baseline(arguments) => baseline::baseline(&arguments),
         Command::Report(arguments) => report::report(&arguments, color),
         Command::Validate(arguments) => validate::validate(&arguments, color),
         Command::Bench(arguments) => bench::bench(&arguments),

@@ -1,12 +1,15 @@
 //! `chaos run PLAN…`: runs plans and reports on them.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use clap::{Args, ValueEnum};
 
 use super::Color;
+use super::ab::{self, Variant};
+use super::beside::{self, Wanted};
+use super::compare::{Shape, parse_percent};
 use super::failure::{self, Failure};
 use super::plans::{self, Source};
 use super::progress::Shown;
@@ -23,7 +26,7 @@ use crate::verdict::Verdict;
 pub(super) struct RunArguments {
     /// Plans, or folders of plans
     #[arg(required = true)]
-    plans: Vec<PathBuf>,
+    pub(super) plans: Vec<PathBuf>,
     /// Show what would be done, without doing it
     #[arg(long)]
     dry_run: bool,
@@ -51,12 +54,66 @@ pub(super) struct RunArguments {
     /// The results root
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
+    /// Compare with this run or baseline file, and fail if anything is worse
+    #[arg(long, value_name = "RUN|FILE", conflicts_with_all = ["ab", "ab_set"])]
+    baseline: Option<String>,
+    /// A typical sample that is longer by less than this is no change
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = parse_percent)]
+    pub(super) tolerance: f64,
+    #[command(flatten)]
+    pub(super) ab: AbArguments,
+    /// Run again: so many times, or `until-fail`
+    #[arg(long, value_name = "N|until-fail", value_parser = parse_repeat)]
+    repeat: Option<Repeat>,
     /// When to keep the data folders of the nodes
     #[arg(long, value_enum, default_value_t = Keep::Fail)]
     keep: Keep,
     /// What to print on stdout
     #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    pub(super) format: Format,
+}
+
+/// Two sides against each other.
+#[derive(Debug, Args)]
+pub(super) struct AbArguments {
+    /// Run two builds of the nodes by turns and compare them
+    #[arg(long = "ab", num_args = 2, value_names = ["PATH_A", "PATH_B"], conflicts_with = "node_bin")]
+    pub(super) paths: Vec<PathBuf>,
+    /// A setting of side B only; without --ab both sides are the same build
+    #[arg(long = "ab-set", value_name = "cluster.config.NAME=VALUE", value_parser = parse_setting)]
+    pub(super) set: Vec<(String, String)>,
+    /// In how many rounds the two take turns
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) rounds: Option<u32>,
+}
+
+impl AbArguments {
+    fn is_asked(&self) -> bool {
+        !self.paths.is_empty() || !self.set.is_empty()
+    }
+
+    /// How the comparison is printed.
+    pub(super) const fn shape(&self, format: Format) -> Shape {
+        match format {
+            Format::Json => Shape::Json,
+            _ => Shape::Human,
+        }
+    }
+}
+
+/// How often a plan is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    Times(u32),
+    UntilFail,
+}
+
+fn parse_repeat(text: &str) -> Result<Repeat, String> {
+    match text.parse() {
+        _ if text == "until-fail" => Ok(Repeat::UntilFail),
+        Ok(times) if times > 0 => Ok(Repeat::Times(times)),
+        _ => Err("expected a number above 0, or until-fail".to_owned()),
+    }
 }
 
 /// When to keep the data of the nodes.
@@ -65,6 +122,16 @@ enum Keep {
     Always,
     Fail,
     Never,
+}
+
+impl RunArguments {
+    /// How often, for people.
+    fn repeated(&self) -> String {
+        match self.repeat {
+            Some(Repeat::Times(times)) => times.to_string(),
+            Some(Repeat::UntilFail) | None => "as many as it takes".to_owned(),
+        }
+    }
 }
 
 /// What to print on stdout.
@@ -92,17 +159,53 @@ fn clear_the_ground() {
     }
 }
 
-/// Runs every plan; the exit code is the worst.
+/// Runs every plan, as often as is asked for; the exit code is the worst.
 pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failure> {
+    if arguments.ab.is_asked() && !arguments.dry_run {
+        return ab::run(arguments, color);
+    }
+    let mut exit = Exit::Pass;
+    let mut rounds = 0_u32;
+    loop {
+        exit = exit.merge(run_plans(arguments, color)?);
+        rounds += 1;
+        let is_over = match arguments.repeat {
+            None => true,
+            Some(Repeat::Times(times)) => rounds == times,
+            Some(Repeat::UntilFail) => exit != Exit::Pass,
+        };
+        if is_over || matches!(exit, Exit::Interrupted | Exit::Terminated) {
+            break;
+        }
+        failure::note(&format!(
+            "\nrun {} of {}\n",
+            rounds + 1,
+            arguments.repeated()
+        ));
+    }
+    if arguments.repeat == Some(Repeat::UntilFail) {
+        failure::note(&format!("\nthe first of {rounds} runs that did not pass\n"));
+    }
+    Ok(exit)
+}
+
+/// Reads the plans, and refuses what is not allowed.
+fn load(
+    arguments: &RunArguments,
+    variant: &Variant,
+    color: Color,
+) -> Result<Vec<(Source, Plan)>, Failure> {
+    let node_bin = variant.node_bin.as_ref().or(arguments.node_bin.as_ref());
+    let settings = arguments.set.iter().chain(&variant.settings);
     let overrides = plans::Overrides {
         seed: arguments.seed,
-        trials: arguments.trials,
+        trials: match variant.trials {
+            0 => arguments.trials,
+            trials => Some(trials),
+        },
         system: arguments.system.clone(),
-        node_bin: arguments
-            .node_bin
-            .as_ref()
-            .map(|path| path.display().to_string()),
-        settings: arguments.set.clone(),
+        node_bin: node_bin.map(|path| path.display().to_string()),
+        settings: settings.cloned().collect(),
     };
     let stderr_color = color.enabled(std::io::stderr().is_terminal());
     let loaded = plans::load_all(&arguments.plans, &overrides, stderr_color)?;
@@ -112,6 +215,46 @@ pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failur
     if !arguments.allow_exec {
         refuse_commands(&loaded)?;
     }
+    Ok(loaded)
+}
+
+/// How many trials the one plan makes.
+pub(super) fn trials_of(
+    arguments: &RunArguments,
+    plan: &Path,
+    color: Color,
+) -> Result<u32, Failure> {
+    let loaded = load(arguments, &Variant::default(), color)?;
+    let [(_, plan)] = loaded.as_slice() else {
+        let message = format!("{} is more than one plan", plan.display());
+        return Err(Failure::new(Exit::Usage, message));
+    };
+    Ok(plan.trials())
+}
+
+/// Runs the one plan as this side of a comparison wants it, without printing its report.
+pub(super) fn run_variant(
+    arguments: &RunArguments,
+    variant: &Variant,
+    color: Color,
+) -> Result<RunRecord, Failure> {
+    let loaded = load(arguments, variant, color)?;
+    let Some((source, mut plan)) = loaded.into_iter().next() else {
+        return Err(Failure::new(Exit::Usage, "there is no plan"));
+    };
+    clear_the_ground();
+    let seed = plan.seed.unwrap_or_default().wrapping_add(variant.round);
+    plan.set_seed(seed);
+    let quiet = RunView {
+        format: Format::Quiet,
+        color,
+    };
+    run_one(arguments, (source, plan), quiet)
+}
+
+/// Runs every plan once; the exit code is the worst.
+fn run_plans(arguments: &RunArguments, color: Color) -> Result<Exit, Failure> {
+    let loaded = load(arguments, &Variant::default(), color)?;
     if arguments.dry_run {
         for (_, plan) in &loaded {
             failure::output(&plan.timeline());
@@ -124,7 +267,11 @@ pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failur
     let mut table = Vec::new();
     for (source, plan) in loaded {
         let name = plan.name.clone();
-        let one = run_one(arguments, source, plan, color);
+        let view = RunView {
+            format: arguments.format,
+            color,
+        };
+        let one = run_one(arguments, (source, plan), view);
         let (one, verdict, folder) = match one {
             Ok(record) => (record.exit, record.verdict.word(), record.folder),
             Err(failure) if several => {
@@ -186,12 +333,24 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// How one run is shown.
+#[derive(Debug, Clone, Copy)]
+struct RunView {
+    format: Format,
+    color: Color,
+}
+
 fn run_one(
     arguments: &RunArguments,
-    source: Source,
-    plan: Plan,
-    color: Color,
+    (source, plan): (Source, Plan),
+    view: RunView,
 ) -> Result<RunRecord, Failure> {
+    let wanted = Wanted {
+        baseline: arguments.baseline.as_deref(),
+        tolerance: arguments.tolerance,
+        out: &arguments.out,
+    };
+    let baseline = beside::choose(wanted, &plan)?;
     let seed = plan.seed.unwrap_or_else(plans::draw_seed);
     let executable = std::env::current_exe().map_err(|error| {
         Failure::of(Exit::Setup, &error)
@@ -206,7 +365,7 @@ fn run_one(
         out: arguments.out.clone(),
         executable,
     };
-    let shown = (arguments.format != Format::Quiet).then(|| Rc::new(Shown::new()));
+    let shown = (view.format != Format::Quiet).then(|| Rc::new(Shown::new()));
     let progress: Rc<dyn Progress> = match &shown {
         Some(shown) => Rc::clone(shown) as Rc<dyn Progress>,
         None => Rc::new(Silent),
@@ -216,10 +375,15 @@ fn run_one(
         shown.finish();
     }
     let folder = executed.map_err(|error| explain(&error))?;
+    if let Some(baseline) = &baseline {
+        folder
+            .keep_baseline(baseline)
+            .map_err(|error| Failure::of(Exit::Setup, &error))?;
+    }
     let record = judge(&folder).map_err(|error| explain_judging(&error))?;
     save(&record, &folder)?;
     clean(arguments.keep, &record, &folder);
-    print(arguments.format, &record, color)?;
+    print(view.format, &record, view.color)?;
     Ok(record)
 }
 
@@ -280,6 +444,9 @@ fn reproduce(arguments: &RunArguments, path: &str, seed: u64) -> String {
     }
     for (name, value) in &arguments.set {
         command += &format!(" --set cluster.config.{name}={value}");
+    }
+    if let Some(baseline) = &arguments.baseline {
+        command += &format!(" --baseline {baseline}");
     }
     if arguments.allow_exec {
         command += " --allow-exec";

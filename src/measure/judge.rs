@@ -11,8 +11,9 @@ use crate::clock::Nanos;
 use crate::verdict::Verdict;
 
 use super::bounds::{Bounds, bounds, compare, precise};
+use super::contrast::{Measured, within};
 use super::metric::{Aggregate, Class, MetricInfo, Sampling};
-use super::objective::{Assertion, Comparator, Comparison, Subject};
+use super::objective::{Assertion, Comparator, Comparison, Subject, Within};
 use super::record::{LatencySummary, Measurements, Metric, Unit};
 
 /// What a checker concluded, by the name of its predicate (`linearizable`, `zookeeper`,
@@ -62,26 +63,60 @@ pub fn evaluate(
             format!("{} {}", comparison.op.symbol(), comparison.limit_text),
             judge_comparison(comparison, measurements, predicates),
         ),
+        Subject::Within(within) => (
+            limit_of(within),
+            Finding::unknown("there is no baseline to compare with"),
+        ),
     };
-    Judgement {
-        name: assertion.text.clone(),
-        verdict: finding.verdict,
-        limit,
-        measured: finding.measured,
-        reason: finding.reason,
-        class: assertion.class(),
-    }
+    finding.on(assertion, limit)
+}
+
+/// Judges one assertion, which may be about a baseline.
+#[must_use]
+pub fn evaluate_beside(
+    assertion: &Assertion,
+    measured: &Measured,
+    baseline: &Measured,
+) -> Option<Judgement> {
+    let Subject::Within(within) = &assertion.subject else {
+        return None;
+    };
+    let finding = within::judge(within, measured, baseline);
+    Some(finding.on(assertion, limit_of(within)))
+}
+
+fn limit_of(within: &Within) -> String {
+    format!("within {:.0}% of baseline", within.tolerance * 100.0)
 }
 
 /// A verdict in the making.
-struct Finding {
-    verdict: Verdict,
-    measured: String,
-    reason: String,
+pub(super) struct Finding {
+    pub(super) verdict: Verdict,
+    pub(super) measured: String,
+    pub(super) reason: String,
 }
 
 impl Finding {
-    fn unknown(reason: impl Into<String>) -> Self {
+    pub(super) const fn of(verdict: Verdict, measured: String, reason: String) -> Self {
+        Self {
+            verdict,
+            measured,
+            reason,
+        }
+    }
+
+    fn on(self, assertion: &Assertion, limit: String) -> Judgement {
+        Judgement {
+            name: assertion.text.clone(),
+            verdict: self.verdict,
+            limit,
+            measured: self.measured,
+            reason: self.reason,
+            class: assertion.class(),
+        }
+    }
+
+    pub(super) fn unknown(reason: impl Into<String>) -> Self {
         Self {
             verdict: Verdict::Unknown,
             measured: String::new(),

@@ -28,12 +28,16 @@ mod timeline;
 mod trial;
 
 pub use collect::{Context, measure, suspicions};
-pub use contrast::{Change, Contrast, Question, Side, contrast};
+pub use contrast::{
+    Change, Contrast, Measured, Question, Row, Side, Strictness, contrast, table, worst,
+};
 pub use coverage::{Covered, HitPhase, HitRole};
-pub use judge::{Judgement, Predicate, Predicates, evaluate};
+pub use judge::{Judgement, Predicate, Predicates, evaluate, evaluate_beside};
 pub use latency::{LatencyHistograms, LatencyInterval, latency_histograms, latency_intervals};
 pub use metric::{Aggregate, Class, METRICS, MetricInfo, Sampling, metric};
-pub use objective::{Assertion, AssertionError, Comparator, Comparison, PREDICATES, Subject};
+pub use objective::{
+    Assertion, AssertionError, Comparator, Comparison, PREDICATES, Subject, Within,
+};
 pub use record::{
     Channel, LatencySummary, Measurements, Metric, NodeSync, Outage, TrialMeasure, Unit,
 };

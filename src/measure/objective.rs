@@ -30,6 +30,8 @@ pub enum Subject {
     },
     /// A metric with a limit.
     Comparison(Comparison),
+    /// A metric that must not be worse than a baseline.
+    Within(Within),
 }
 
 /// A metric with a limit.
@@ -45,6 +47,17 @@ pub struct Comparison {
     pub limit: f64,
     /// The limit as written.
     pub limit_text: String,
+}
+
+/// A metric that must not be worse than a baseline by more than a share of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Within {
+    /// Which metric.
+    pub metric: &'static MetricInfo,
+    /// Over which aggregate of its samples (given, or the median).
+    pub aggregate: Aggregate,
+    /// By how much it may be worse: 0.1 is 10 %.
+    pub tolerance: f64,
 }
 
 /// A comparison between what was measured and a limit.
@@ -123,7 +136,7 @@ impl Assertion {
     ///
     /// # Errors
     /// With the offending part and what to write: an unknown metric (its nearest names), a
-    /// missing unit, a comparison with a baseline (not built yet) …
+    /// missing unit, a baseline for something that has none …
     pub fn parse(text: &str) -> Result<Self, AssertionError> {
         let tokens = tokens(text);
         let (subject, rest) = match tokens.split_first() {
@@ -136,7 +149,7 @@ impl Assertion {
             read_predicate(subject, predicate, rest)?
         } else {
             let info = metric(subject.text).ok_or_else(|| unknown_metric(subject))?;
-            Subject::Comparison(read_comparison(text, info, rest)?)
+            read_limit_of(text, info, rest)?
         };
         Ok(Self {
             text: text.trim().to_owned(),
@@ -150,6 +163,7 @@ impl Assertion {
         match &self.subject {
             Subject::Predicate { class, .. } => *class,
             Subject::Comparison(comparison) => comparison.metric.class,
+            Subject::Within(_) => Class::Objective,
         }
     }
 }
@@ -274,11 +288,11 @@ fn read_predicate(
     Ok(Subject::Predicate { name, class })
 }
 
-fn read_comparison(
+fn read_limit_of(
     text: &str,
     metric: &'static MetricInfo,
     rest: &[Token<'_>],
-) -> Result<Comparison, AssertionError> {
+) -> Result<Subject, AssertionError> {
     let example = format!(
         "write `{} {} {}`",
         metric.name,
@@ -299,7 +313,8 @@ fn read_comparison(
         }
         Some((word, rest)) if !word.is_sign() => {
             if word.text == "within" {
-                return Err(refuse_baseline(text, word, rest));
+                let read = read_within(text, metric, Aggregate::P50, (word, rest));
+                return read.map(Subject::Within);
             }
             (Some((word, read_aggregate(metric, word)?)), rest)
         }
@@ -309,7 +324,8 @@ fn read_comparison(
         return Err(end_of_text.refuse("the comparison is missing".to_owned(), example));
     };
     if sign.text == "within" {
-        return Err(refuse_baseline(text, sign, value));
+        let aggregate = given.map_or(Aggregate::P50, |(_, given)| given);
+        return read_within(text, metric, aggregate, (sign, value)).map(Subject::Within);
     }
     let op = Comparator::parse(sign.text).ok_or_else(|| {
         sign.refuse(
@@ -333,13 +349,13 @@ fn read_comparison(
         start: first.start,
         end: last.end(),
     })?;
-    Ok(Comparison {
+    Ok(Subject::Comparison(Comparison {
         metric,
         aggregate,
         op,
         limit,
         limit_text: limit_text.to_owned(),
-    })
+    }))
 }
 
 fn default_aggregate(metric: &MetricInfo, op: Comparator) -> Aggregate {
@@ -384,27 +400,58 @@ fn read_aggregate(metric: &MetricInfo, word: &Token<'_>) -> Result<Aggregate, As
     Ok(aggregate)
 }
 
-fn refuse_baseline(text: &str, within: &Token<'_>, rest: &[Token<'_>]) -> AssertionError {
-    let shaped = match rest {
-        [share, of, baseline] => {
-            parse_share(share.text).is_some() && of.text == "of" && baseline.text == "baseline"
-        }
-        _ => false,
-    };
-    AssertionError {
-        message: if shaped {
-            "a comparison with a baseline is not built yet".to_owned()
-        } else {
-            "`within` is not complete".to_owned()
-        },
-        help: if shaped {
-            "give a fixed limit, such as `<= 2s`".to_owned()
-        } else {
-            "the form is `within 10% of baseline` (not built yet); give a fixed limit".to_owned()
-        },
+/// `within 10% of baseline`, from the first of these words on.
+fn read_within(
+    text: &str,
+    metric: &'static MetricInfo,
+    aggregate: Aggregate,
+    (within, rest): (&Token<'_>, &[Token<'_>]),
+) -> Result<Within, AssertionError> {
+    let refuse = |message: String, help: &str| AssertionError {
+        message,
+        help: help.to_owned(),
         start: within.start,
         end: text.trim_end().len(),
+    };
+    let tolerance = match rest {
+        [share, of, baseline] if of.text == "of" && baseline.text == "baseline" => {
+            parse_share(share.text)
+        }
+        _ => None,
+    };
+    let Some(tolerance) = tolerance.filter(|share| *share > 0.0) else {
+        return Err(refuse(
+            "`within` is not complete".to_owned(),
+            "the form is `within 10% of baseline`",
+        ));
+    };
+    let is_sampled = matches!(
+        metric.sampling,
+        Sampling::Trial | Sampling::Occurrence | Sampling::Histogram
+    );
+    if !is_sampled || metric.unit == Unit::Count {
+        return Err(refuse(
+            format!(
+                "`{}` is one figure per run: no baseline says how far it strays",
+                metric.name
+            ),
+            "give a fixed limit",
+        ));
     }
+    if matches!(
+        aggregate,
+        Aggregate::Count | Aggregate::Total | Aggregate::Min
+    ) {
+        return Err(refuse(
+            format!("`{aggregate}` is not compared with a baseline"),
+            "write one of p50 p90 p99 p999 max mean, or none for p50",
+        ));
+    }
+    Ok(Within {
+        metric,
+        aggregate,
+        tolerance,
+    })
 }
 
 fn unknown_metric(word: &Token<'_>) -> AssertionError {
@@ -443,144 +490,4 @@ const HELP_SHAPE: &str =
     "write `metric [aggregate] op value`, such as `detect.first p99 <= 500ms`, or `linearizable`";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn comparison(text: &str) -> Comparison {
-        match Assertion::parse(text).unwrap().subject {
-            Subject::Comparison(comparison) => comparison,
-            Subject::Predicate { .. } => panic!("{text} is a predicate"),
-        }
-    }
-
-    fn refusal(text: &str) -> String {
-        let error = Assertion::parse(text).unwrap_err();
-        assert!(text.is_char_boundary(error.start) && text.is_char_boundary(error.end));
-        format!(
-            "{} [{}] {}",
-            error.message,
-            &text[error.start..error.end],
-            error.help
-        )
-    }
-
-    #[test]
-    fn every_assertion_of_the_plan_language_parses() {
-        for (text, aggregate, op, limit) in [
-            (
-                "detect.quorum p99 <= 2s",
-                Aggregate::P99,
-                Comparator::AtMost,
-                2e9,
-            ),
-            (
-                "detect.first p99 <= 1500 ms",
-                Aggregate::P99,
-                Comparator::AtMost,
-                1.5e9,
-            ),
-            ("outage.write max<5s", Aggregate::Max, Comparator::Less, 5e9),
-            ("lost_writes == 0", Aggregate::Total, Comparator::Equal, 0.0),
-            (
-                "leader_changes<=1",
-                Aggregate::Total,
-                Comparator::AtMost,
-                1.0,
-            ),
-            (
-                "availability.unexcused.write >= 99%",
-                Aggregate::Min,
-                Comparator::AtLeast,
-                0.99,
-            ),
-            (
-                "harness_lag p99 > 50ms",
-                Aggregate::P99,
-                Comparator::More,
-                5e7,
-            ),
-            (
-                "recover.first count >= 10",
-                Aggregate::Count,
-                Comparator::AtLeast,
-                10.0,
-            ),
-            (
-                "latency.write.fault p999 <= 1.5s",
-                Aggregate::P999,
-                Comparator::AtMost,
-                1.5e9,
-            ),
-            (
-                "goodput.dip mean <= 12.5",
-                Aggregate::Mean,
-                Comparator::AtMost,
-                12.5,
-            ),
-        ] {
-            let read = comparison(text);
-            assert_eq!((read.aggregate, read.op), (aggregate, op), "{text}");
-            assert!((read.limit - limit).abs() < 1e-9 * limit.max(1.0), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_upper_bound_without_an_aggregate_binds_the_worst_sample_and_a_lower_one_the_least() {
-        assert_eq!(comparison("recover.first <= 1s").aggregate, Aggregate::Max);
-        assert_eq!(comparison("recover.first >= 1ms").aggregate, Aggregate::Min);
-        assert_eq!(comparison("latency.read >= 1ms").aggregate, Aggregate::Max);
-    }
-
-    #[test]
-    fn predicates_stand_alone_and_know_their_class() {
-        let class = |text| Assertion::parse(text).unwrap().class();
-        assert_eq!(class("linearizable"), Class::Safety);
-        assert_eq!(class(" converged "), Class::Safety);
-        assert_eq!(class("recovered"), Class::Objective);
-        assert_eq!(class("lost_writes == 0"), Class::Safety);
-        assert_eq!(class("elect p50 <= 1s"), Class::Objective);
-    }
-
-    #[test]
-    fn every_refusal_points_at_its_part_and_says_what_to_write() {
-        let all = [
-            "",
-            "linearisable",
-            "linearizable == 1",
-            "sequential",
-            "detect.fist p99 <= 2s",
-            "quorum p99 <= 2s",
-            "zzz <= 2",
-            "detect.first",
-            "detect.first p99",
-            "detect.first p99 <=",
-            "detect.first p95 <= 2s",
-            "detect.first p99 <= 500",
-            "detect.first p99 <= 5 parsecs",
-            "detect.first p99 <= soon",
-            "detect.first p99 =< 2s",
-            "detect.first p99 ≤ 2s",
-            "availability.write >= 0.999",
-            "availability.write >= 99",
-            "lost_writes == 0s",
-            "lost_writes == 0.5",
-            "stale_versions p99 <= 1",
-            "stale_time <= 3",
-            "latency.write mean <= 2ms",
-            "outage.write p50 within 10% of baseline",
-            "outage.write within ten",
-        ]
-        .map(refusal)
-        .join("\n");
-        insta::assert_snapshot!(all);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_text_makes_the_parser_panic(text in "[a-z.<>=!≤ 0-9%µ]{0,40}") {
-            if let Err(error) = Assertion::parse(&text) {
-                proptest::prop_assert!(error.start <= error.end && error.end <= text.len());
-            }
-        }
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use crate::verdict::Verdict;
 
 use super::Reporter;
 use super::achieved;
+use super::comparison::{Line, remarks};
 use super::distribution::Ranked;
 use super::text::{self, FAILOVER, figure, grouped};
 
@@ -39,6 +40,7 @@ impl Reporter for Markdown {
         checks(record, out)?;
         failover(record, out)?;
         latency(record, out)?;
+        beside(record, out)?;
         did(record, out)?;
         coverage(record, out)?;
         if let Some(evidence) = &record.evidence {
@@ -109,6 +111,37 @@ fn failover(record: &RunRecord, out: &mut dyn Write) -> io::Result<()> {
     )?;
     for (stage, [p50, p90, max], n) in rows {
         writeln!(out, "| {stage} | {p50} | {p90} | {max} | {n} |")?;
+    }
+    writeln!(out)
+}
+
+fn beside(record: &RunRecord, out: &mut dyn Write) -> io::Result<()> {
+    let Some(compared) = &record.compared else {
+        return Ok(());
+    };
+    for remark in remarks(compared) {
+        writeln!(out, "- {}", escape(&remark))?;
+    }
+    if compared.rows.is_empty() {
+        return writeln!(out);
+    }
+    writeln!(
+        out,
+        "\n| median | before | now | change | | interval | n |\n|---|--:|--:|--:|---|---|--:|"
+    )?;
+    for line in compared.rows.iter().map(Line::of) {
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} {} | {} | {} |",
+            line.name,
+            line.before,
+            line.now,
+            line.change,
+            line.word,
+            line.more,
+            line.interval,
+            line.n
+        )?;
     }
     writeln!(out)
 }

@@ -4,6 +4,7 @@
 //! from the record alone, so `chaos report RUN` rebuilds each of them as it was.
 
 mod achieved;
+mod comparison;
 mod counterexample;
 mod distribution;
 mod hdr;
@@ -24,6 +25,7 @@ use std::io::{self, Write};
 
 use crate::results::RunRecord;
 
+pub use comparison::{ContrastLine, comparison_table, samples_table};
 pub use html::counterexample_page;
 pub use progress::{fault_line, header, mark_line, phase_line, recovery_line, sync_line};
 pub use terminal::Terminal;

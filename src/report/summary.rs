@@ -14,10 +14,11 @@ use crate::id::NodeId;
 use crate::measure::{
     Channel, Covered, LatencySummary, Metric, NodeSync, Outage, TrialMeasure, Unit,
 };
-use crate::results::{Environment, RunRecord};
+use crate::results::{Compared, Environment, RunRecord};
 use crate::verdict::Verdict;
 
 use super::Reporter;
+use super::comparison::ContrastLine;
 use super::distribution::Ranked;
 
 /// The run for programs.
@@ -66,8 +67,21 @@ struct Document<'a> {
     noise: Noise,
     #[serde(skip_serializing_if = "Option::is_none")]
     counterexample: Option<Counterexample<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<Beside<'a>>,
     environment: &'a Environment,
     reproduce: &'a str,
+}
+
+#[derive(Serialize)]
+struct Beside<'a> {
+    from: Option<&'a str>,
+    runs: usize,
+    judged: bool,
+    other_machine: &'a str,
+    tolerance: f64,
+    metrics: Vec<ContrastLine>,
+    not_judged: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -200,8 +214,23 @@ impl<'a> Document<'a> {
                 operations: evidence.operations.len(),
                 sentence: &evidence.sentence,
             }),
+            baseline: record.compared.as_ref().map(Beside::of),
             environment: &record.environment,
             reproduce: &record.reproduce,
+        }
+    }
+}
+
+impl<'a> Beside<'a> {
+    fn of(compared: &'a Compared) -> Self {
+        Self {
+            from: compared.from.as_deref(),
+            runs: compared.runs,
+            judged: compared.is_judged(),
+            other_machine: &compared.elsewhere,
+            tolerance: compared.tolerance,
+            metrics: compared.rows.iter().map(ContrastLine::of).collect(),
+            not_judged: &compared.unjudged,
         }
     }
 }

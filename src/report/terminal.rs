@@ -9,6 +9,7 @@ use crate::results::RunRecord;
 use crate::verdict::Verdict;
 
 use super::Reporter;
+use super::comparison::{comparison_table, remarks};
 use super::distribution::Ranked;
 use super::text::{self, FAILOVER, figure};
 
@@ -34,6 +35,7 @@ impl Reporter for Terminal {
                 writeln!(out)?;
             }
         }
+        beside(record, out)?;
         self.checks(&record.checks, out)?;
         counterexample(record, out)?;
         if !record.checks.is_empty() {
@@ -109,6 +111,23 @@ impl Terminal {
             text.to_owned()
         }
     }
+}
+
+/// The run beside its baseline, if it has one or should have.
+fn beside(record: &RunRecord, out: &mut dyn Write) -> io::Result<()> {
+    let Some(compared) = &record.compared else {
+        return Ok(());
+    };
+    for remark in remarks(compared) {
+        for line in text::wrap(&remark, WIDTH - 2) {
+            writeln!(out, "  {line}")?;
+        }
+    }
+    if !compared.rows.is_empty() {
+        let table = comparison_table(&compared.rows, ["before", "now"]);
+        write!(out, "{table}")?;
+    }
+    writeln!(out)
 }
 
 /// The stages of the failovers; says whether there was anything to print.

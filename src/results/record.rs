@@ -10,7 +10,7 @@ use crate::clock::Nanos;
 use crate::exit::Exit;
 use crate::history::{Event, History};
 use crate::link::Calibration;
-use crate::measure::Measurements;
+use crate::measure::{Measured, Measurements, Row};
 use crate::verdict::Verdict;
 
 /// One run, judged.
@@ -34,6 +34,8 @@ pub struct RunRecord {
     pub evidence: Option<Evidence>,
     /// All measures.
     pub measurements: Measurements,
+    /// The run against its baseline, if it has one or should have one.
+    pub compared: Option<Compared>,
     /// The client operations.
     pub history: History,
     /// Everything else, in the order of time.
@@ -45,7 +47,7 @@ pub struct RunRecord {
 }
 
 /// What the plan asked for, as far as a report shows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlanFacts {
     /// Its `name`.
     pub name: String,
@@ -74,6 +76,36 @@ pub struct PlanFacts {
     /// The bugs that were planted in the nodes, by name; `None` if none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bug: Option<String>,
+}
+
+/// A run against a baseline.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Compared {
+    /// Where the baseline came from; `None` if the plan speaks of one and there is none.
+    pub from: Option<String>,
+    /// How many runs it is made of.
+    pub runs: usize,
+    /// It was asked for by name.
+    pub given: bool,
+    /// In what its machine differs from this one; empty if in nothing.
+    pub elsewhere: String,
+    /// By how much a typical sample may be longer, where no line of the plan says so.
+    pub tolerance: f64,
+    /// Metric by metric, the baseline first.
+    pub rows: Vec<Row>,
+    /// What the baseline has measured.
+    pub baseline: Measured,
+    /// Lines of the plan's `expect:` that were not judged, because there is no baseline of this
+    /// machine.
+    pub unjudged: Vec<String>,
+}
+
+impl Compared {
+    /// Whether it says anything about this run: the baseline is of this machine, or was asked for.
+    #[must_use]
+    pub const fn is_judged(&self) -> bool {
+        self.from.is_some() && (self.given || self.elsewhere.is_empty())
+    }
 }
 
 /// Where and with what a run was made.

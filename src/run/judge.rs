@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
+use super::beside;
 use super::deaths::deaths;
 use crate::check::linearizable::{self, Budget, Linearizability};
 use crate::check::{
@@ -15,8 +16,8 @@ use crate::exit::Exit;
 use crate::history::{Event, EventKind, History, Outcome, TrialOutcome, Value};
 use crate::id::NodeId;
 use crate::measure::{
-    self, Assertion, AssertionError, Context, Judgement, Measurements, Predicate, Predicates,
-    evaluate, measure,
+    self, Assertion, AssertionError, Context, Judgement, Predicate, Predicates, Subject, evaluate,
+    measure,
 };
 use crate::model::Register;
 use crate::results::{FolderError, PlanFacts, RunFacts, RunFolder, RunRecord, StoredRun};
@@ -52,10 +53,23 @@ pub fn judge(folder: &RunFolder) -> Result<RunRecord, JudgeError> {
     } = folder.load()?;
     let context = context(&facts.plan);
     let measurements = measure(&history, &events, &context);
+    let mut environment = facts.environment.clone();
+    environment.harness_lag_p99 = lag(&events);
     let linear = linearizability(&history);
     let mut predicates = predicates(&linear, &history, &events, facts.plan.nodes);
     predicates.extend(weaker_predicates(&facts.expect, &history));
-    let mut checks = expectations(&facts, &measurements, &predicates)?;
+    let expect = assertions(&facts)?;
+    let kept = folder.baseline()?;
+    let beside = beside::beside(kept, &facts.plan, &environment, &measurements, &expect);
+    let mut checks: Vec<CheckResult> = expect
+        .iter()
+        .filter_map(|assertion| match assertion.subject {
+            Subject::Within(_) => beside::line(assertion, beside.as_ref()),
+            _ => Some(result_of(evaluate(assertion, &measurements, &predicates))),
+        })
+        .collect();
+    let compared = beside.map(|(compared, _)| compared);
+    checks.extend(compared.as_ref().and_then(beside::regression));
     checks.extend(assumptions(&facts, &history, &events));
     checks.extend(agreement(&linear, &events));
     checks.extend(torn.iter().map(|name| {
@@ -72,8 +86,6 @@ pub fn judge(folder: &RunFolder) -> Result<RunRecord, JudgeError> {
         .map(|event| event.time)
         .max()
         .unwrap_or_default();
-    let mut environment = facts.environment;
-    environment.harness_lag_p99 = lag(&events);
     Ok(RunRecord {
         run_id: folder.run_id().to_owned(),
         folder: folder.path().display().to_string(),
@@ -84,6 +96,7 @@ pub fn judge(folder: &RunFolder) -> Result<RunRecord, JudgeError> {
         checks,
         evidence: linear.evidence,
         measurements,
+        compared,
         history,
         events,
         environment,
@@ -230,25 +243,19 @@ fn recovered(events: &[Event]) -> CheckResult {
     }
 }
 
-fn expectations(
-    facts: &RunFacts,
-    measurements: &Measurements,
-    predicates: &Predicates,
-) -> Result<Vec<CheckResult>, JudgeError> {
-    facts
-        .expect
-        .iter()
+fn assertions(facts: &RunFacts) -> Result<Vec<Assertion>, JudgeError> {
+    let lines = facts.expect.iter();
+    lines
         .map(|text| {
-            let assertion = Assertion::parse(text).map_err(|error| JudgeError::Assertion {
+            Assertion::parse(text).map_err(|error| JudgeError::Assertion {
                 text: text.clone(),
                 error,
-            })?;
-            Ok(result_of(evaluate(&assertion, measurements, predicates)))
+            })
         })
         .collect()
 }
 
-fn result_of(judgement: Judgement) -> CheckResult {
+pub(super) fn result_of(judgement: Judgement) -> CheckResult {
     CheckResult {
         name: judgement.name,
         class: match judgement.class {

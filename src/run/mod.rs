@@ -3,6 +3,7 @@
 //! *Stage*: what is alive while a plan is executed. *Tracker*: what is believed about the nodes.
 //! Whatever happens after the results folder was made, what was recorded is kept and judged.
 
+mod beside;
 mod calls;
 mod deaths;
 mod environment;

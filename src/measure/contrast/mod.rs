@@ -8,8 +8,12 @@
 //! larger than what can be resolved at all.
 
 mod rank;
+mod table;
+pub(super) mod within;
 
 use crate::verdict::Verdict;
+
+pub use table::{Measured, Row, Strictness, table, worst};
 
 use rank::{mann_whitney, pairs_refuted};
 

@@ -8,6 +8,7 @@
 
 mod anatomy;
 mod band;
+mod baseline;
 mod closeup;
 mod counterexample;
 mod latency;
@@ -114,6 +115,7 @@ fn sections(record: &RunRecord) -> Vec<String> {
         evidence,
         &record.events,
     ));
+    page.push(baseline::section(record));
     page.push(table::measures(record));
     page.push(table::achieved(record));
     page.push(table::coverage(record));
@@ -197,6 +199,19 @@ mod tests {
         }
         let size = render(&record).len();
         assert!(size < LIMIT, "{size}");
+    }
+
+    #[test]
+    fn a_run_with_a_baseline_shows_both_sides() {
+        let mut record = sample::small();
+        assert!(!render(&record).contains("Beside the baseline"));
+        let mut compared = sample::compared();
+        compared.from = Some("results/<b>.json".to_owned());
+        record.compared = Some(compared);
+        let page = render(&record);
+        assert!(page.contains("<h2>Beside the baseline</h2>"));
+        assert!(page.contains("results/&lt;b&gt;.json"));
+        assert!(page.contains("▲ worse") && page.contains("beside-elect"));
     }
 
     #[test]

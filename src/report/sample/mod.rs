@@ -2,6 +2,7 @@
 //!
 //! It is drawn from a seed with arithmetic alone, so that it is the same on every machine.
 
+mod compared;
 mod judged;
 
 use crate::clock::Nanos;
@@ -16,6 +17,7 @@ use crate::results::{Environment, PlanFacts, RunRecord};
 use crate::seed::{Seed, Stream};
 use crate::verdict::Verdict;
 
+pub(super) use compared::compared;
 use judged::{checks, clash, environment, facts, measurements};
 
 /// How large a run.
@@ -77,6 +79,7 @@ pub(super) fn empty() -> RunRecord {
         checks: Vec::new(),
         evidence: None,
         measurements: Measurements::default(),
+        compared: None,
         history: History::default(),
         events: Vec::new(),
         environment: Environment::default(),
@@ -103,6 +106,7 @@ pub(super) fn run(shape: Shape) -> RunRecord {
         checks: checks(&history, &faults),
         evidence: None,
         measurements,
+        compared: None,
         history,
         events: events(&faults, end),
         environment: environment(),

@@ -1,21 +1,43 @@
-//! A client of the stub: one connection, one operation in flight.
+//! A client of the stub: one operation in flight, on a connection of its own or on one that all
+//! clients share.
+//!
+//! With connections of their own the kernel is most of the cost of an operation. Sharing one takes
+//! it out, to see what the load itself can do.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
 
 use super::wire::{Answer, Question, Verb, Verdict};
 use crate::dial::Dialer;
 use crate::history::{Action, Value};
 use crate::system::{Client, ConnectError, Reply};
 
-/// One connection.
+/// One client.
 #[derive(Debug)]
-pub(super) struct StubClient {
-    stream: BufReader<TcpStream>,
+pub(super) struct StubClient(Line);
+
+/// How it reaches its node.
+#[derive(Debug)]
+enum Line {
+    Own { stream: TcpStream, bytes: Vec<u8> },
+    Shared(Trunk),
+}
+
+/// A connection that many clients share. It ends with the last of them.
+pub(super) type Trunk = mpsc::UnboundedSender<Asked>;
+
+/// A question and who waits for its answer.
+#[derive(Debug)]
+pub(super) struct Asked {
+    question: Question,
+    answer: oneshot::Sender<Answer>,
 }
 
 impl StubClient {
@@ -25,18 +47,43 @@ impl StubClient {
         addr: SocketAddr,
         within: Duration,
     ) -> Result<Self, ConnectError> {
-        let connected = tokio::time::timeout(within, dialer.connect(addr)).await;
-        let stream = connected.map_err(|_| ConnectError::Timeout(within))??;
-        stream.set_nodelay(true)?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-        })
+        let stream = connected(dialer, addr, within).await?;
+        Ok(Self(Line::Own {
+            stream,
+            bytes: Vec::new(),
+        }))
+    }
+
+    /// A client on a connection that others use as well.
+    pub(super) const fn on(trunk: Trunk) -> Self {
+        Self(Line::Shared(trunk))
     }
 
     /// Asks and waits for the answer.
-    pub(super) async fn ask(&mut self, question: &Question) -> std::io::Result<Answer> {
-        self.stream.write_all(&question.encode()).await?;
-        Answer::read(&mut self.stream).await
+    pub(super) async fn ask(&mut self, question: Question) -> io::Result<Answer> {
+        match &mut self.0 {
+            Line::Own { stream, bytes } => {
+                bytes.clear();
+                question.encode(bytes);
+                stream.write_all(bytes).await?;
+                bytes.clear();
+                loop {
+                    if let Some(answer) = Answer::take(&mut &bytes[..])? {
+                        return Ok(answer);
+                    }
+                    if stream.read_buf(bytes).await? == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+            }
+            Line::Shared(trunk) => {
+                let gone = || io::Error::from(io::ErrorKind::ConnectionReset);
+                let (answer, answered) = oneshot::channel();
+                let asked = Asked { question, answer };
+                trunk.send(asked).map_err(|_| gone())?;
+                answered.await.map_err(|_| gone())
+            }
+        }
     }
 
     /// Asks, but not for longer than `within`.
@@ -45,11 +92,79 @@ impl StubClient {
         verb: Verb,
         within: Duration,
     ) -> Result<Answer, ConnectError> {
-        let question = Question::bare(verb);
-        let answer = tokio::time::timeout(within, self.ask(&question)).await;
+        let answer = tokio::time::timeout(within, self.ask(Question::bare(verb))).await;
         Ok(answer.map_err(|_| ConnectError::Timeout(within))??)
     }
 }
+
+async fn connected(
+    dialer: &Dialer,
+    addr: SocketAddr,
+    within: Duration,
+) -> Result<TcpStream, ConnectError> {
+    let connected = tokio::time::timeout(within, dialer.connect(addr)).await;
+    let stream = connected.map_err(|_| ConnectError::Timeout(within))??;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Opens a connection for many clients.
+pub(super) async fn trunk(
+    dialer: &Dialer,
+    addr: SocketAddr,
+    within: Duration,
+) -> Result<Trunk, ConnectError> {
+    let stream = connected(dialer, addr, within).await?;
+    let (trunk, questions) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        // Those who wait learn of the end by their own channels.
+        drop(carry(stream, questions).await);
+    });
+    Ok(trunk)
+}
+
+/// Carries questions and answers until the connection ends or nobody is left: all that come at
+/// once go in one packet.
+async fn carry(
+    mut stream: TcpStream,
+    mut questions: mpsc::UnboundedReceiver<Asked>,
+) -> io::Result<()> {
+    let mut waiting = BTreeMap::new();
+    let (mut batch, mut out, mut incoming) = (Vec::new(), Vec::new(), Vec::new());
+    let mut tag = 0_u32;
+    loop {
+        tokio::select! {
+            biased;
+            came = questions.recv_many(&mut batch, BATCH) => if came == 0 {
+                return Ok(());
+            },
+            read = stream.read_buf(&mut incoming) => if read? == 0 {
+                return Ok(());
+            },
+        }
+        for Asked { question, answer } in batch.drain(..) {
+            tag = tag.wrapping_add(1);
+            Question { tag, ..question }.encode(&mut out);
+            waiting.insert(tag, answer);
+        }
+        if !out.is_empty() {
+            stream.write_all(&out).await?;
+            out.clear();
+        }
+        let mut rest = &incoming[..];
+        while let Some(answer) = Answer::take(&mut rest)? {
+            if let Some(who) = waiting.remove(&answer.tag) {
+                // Who has given up does not want it.
+                let _ = who.send(answer);
+            }
+        }
+        let read = incoming.len() - rest.len();
+        incoming.drain(..read);
+    }
+}
+
+/// So many questions go in one packet at most.
+const BATCH: usize = 1_024;
 
 fn question(key: &str, action: Action) -> Option<Question> {
     let (verb, old, new) = match action {
@@ -59,6 +174,7 @@ fn question(key: &str, action: Action) -> Option<Question> {
         Action::Do(..) => return None,
     };
     Some(Question {
+        tag: 0,
         verb,
         key: key.as_bytes().to_vec(),
         old,
@@ -93,7 +209,7 @@ impl Client for StubClient {
         let Some(question) = question(key, action) else {
             return Reply::fail("the stub has registers only");
         };
-        match self.ask(&question).await {
+        match self.ask(question).await {
             Ok(answer) => reply(&action, answer),
             Err(error) => Reply::lost(&action, error.to_string()),
         }
@@ -104,13 +220,14 @@ impl Client for StubClient {
     }
 
     async fn lost(&mut self) {
-        if self.stream.buffer().is_empty() {
-            drop(self.stream.get_ref().peek(&mut [0]).await);
+        match &self.0 {
+            Line::Own { stream, .. } => drop(stream.peek(&mut [0]).await),
+            Line::Shared(trunk) => trunk.closed().await,
         }
     }
 
     async fn ping(&mut self) -> Result<(), ConnectError> {
-        match self.ask(&Question::bare(Verb::Hello)).await?.verdict {
+        match self.ask(Question::bare(Verb::Hello)).await?.verdict {
             Verdict::NotServing => Err(ConnectError::NotServing),
             _ => Ok(()),
         }
@@ -127,6 +244,7 @@ mod tests {
     #[test]
     fn an_answer_says_what_became_of_the_operation() {
         let held = |verdict| Answer {
+            tag: 0,
             verdict,
             value: 5,
             version: 2,

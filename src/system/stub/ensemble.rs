@@ -94,13 +94,19 @@ impl Ensemble {
         self.serving.subscribe()
     }
 
+    /// The same, now.
+    pub(super) fn is_serving(&self) -> bool {
+        *self.serving.borrow()
+    }
+
     /// Role, epoch and digest for the harness: the verdict tells whether clients are served, the
     /// lowest bit of the value who leads.
     pub(super) fn status(&self) -> io::Result<Answer> {
         let leads = i64::from(self.leader.get() == Some(self.spec.id));
         let epoch = i64::try_from(self.epoch.get()).unwrap_or(i64::MAX / 2);
         Ok(Answer {
-            verdict: if *self.serving.borrow() {
+            tag: 0,
+            verdict: if self.is_serving() {
                 Verdict::Done
             } else {
                 Verdict::NotServing
@@ -117,6 +123,7 @@ impl Ensemble {
         self.tell_all(Word::Vanish(from, until)).await;
         spawn_local(Rc::clone(self).be_gone(from, until));
         Answer {
+            tag: 0,
             verdict: Verdict::Done,
             value: from.cast_signed(),
             version: until.cast_signed(),

@@ -13,16 +13,18 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use super::{Client, ConnectError, Launch, Layout, SettingError, Status, System};
 use crate::clock::Nanos;
 use crate::dial::Dialer;
 use crate::id::NodeId;
-use client::StubClient;
+use client::{StubClient, Trunk, trunk};
 use store::Store;
 use wire::{Verb, Verdict};
 
@@ -56,6 +58,8 @@ pub struct Stub {
     dialer: Dialer,
     times: BTreeMap<&'static str, Nanos>,
     slow_every: u64,
+    /// Connections that all clients of a thread share, if they do.
+    trunks: Option<Mutex<Vec<(ThreadId, SocketAddr, Trunk)>>>,
     /// The registers that all nodes share.
     registers: File,
 }
@@ -87,6 +91,11 @@ impl Stub {
         ),
         ("sync", "30ms", "from there until it serves"),
         (
+            "connections",
+            "own",
+            "`shared`: all clients share one connection to each node, which takes the kernel's part out of the cost of an operation",
+        ),
+        (
             "vanish",
             "400ms",
             "how long `call: {do: vanish}` makes all nodes serve nobody",
@@ -114,6 +123,7 @@ impl Stub {
         SettingError::refuse_unknown("stub", config.keys(), &names)?;
         let mut times = BTreeMap::new();
         let mut slow_every = 0;
+        let mut is_shared = false;
         for (name, default, _) in Self::SETTINGS {
             let value = config.get(*name).map_or(*default, String::as_str);
             let refuse = |expected| SettingError::Value {
@@ -121,11 +131,19 @@ impl Stub {
                 value: value.to_owned(),
                 expected,
             };
-            if *name == "slow_every" {
-                slow_every = value.parse().map_err(|_| refuse("a whole number"))?;
-            } else {
-                let time = Nanos::parse(value).ok_or_else(|| refuse("a time such as `5ms`"))?;
-                times.insert(*name, time);
+            match *name {
+                "slow_every" => {
+                    slow_every = value.parse().map_err(|_| refuse("a whole number"))?;
+                }
+                "connections" => match value {
+                    "shared" => is_shared = true,
+                    "own" => {}
+                    _ => return Err(refuse("`own` or `shared`")),
+                },
+                name => {
+                    let time = Nanos::parse(value);
+                    times.insert(name, time.ok_or_else(|| refuse("a time such as `5ms`"))?);
+                }
             }
         }
         Ok(Self {
@@ -133,6 +151,7 @@ impl Stub {
             dialer,
             times,
             slow_every,
+            trunks: is_shared.then(Mutex::default),
             registers: Store::make()?,
         })
     }
@@ -217,7 +236,24 @@ impl System for Stub {
         addr: SocketAddr,
         timeout: Duration,
     ) -> Result<Box<dyn Client>, ConnectError> {
-        let mut client = StubClient::dial(&self.dialer, addr, timeout).await?;
+        let mut client = match &self.trunks {
+            None => StubClient::dial(&self.dialer, addr, timeout).await?,
+            Some(trunks) => {
+                let thread = std::thread::current().id();
+                let mut trunks = trunks.lock().await;
+                trunks.retain(|(.., trunk)| !trunk.is_closed());
+                let mut there = trunks.iter();
+                let there = there.find(|(of, to, _)| (*of, *to) == (thread, addr));
+                let trunk = if let Some((.., trunk)) = there {
+                    trunk.clone()
+                } else {
+                    let trunk = trunk(&self.dialer, addr, timeout).await?;
+                    trunks.push((thread, addr, trunk.clone()));
+                    trunk
+                };
+                StubClient::on(trunk)
+            }
+        };
         match client.ask_within(Verb::Hello, timeout).await?.verdict {
             Verdict::NotServing => Err(ConnectError::NotServing),
             _ => Ok(Box::new(client)),
@@ -249,7 +285,7 @@ mod tests {
         ];
         let texts = wrong.map(Result::unwrap_err).join("\n");
         insta::assert_snapshot!(texts, @r"
-        the stub has no setting `answers`: it has answer, slow, slow_every, detect, elect, sync, vanish
+        the stub has no setting `answers`: it has answer, slow, slow_every, detect, elect, sync, connections, vanish
         the setting `answer` is `2`: expected a time such as `5ms`
         the setting `slow_every` is `2ms`: expected a whole number
         ");

@@ -1,13 +1,14 @@
 //! A node of the stub as a process: answers clients after exactly as long as it was told.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
@@ -77,48 +78,45 @@ async fn run(spec: Spec) -> io::Result<()> {
 }
 
 impl Server {
-    /// Answers one client until it leaves, or until the node stops serving.
-    async fn client(self: Rc<Self>, stream: TcpStream) {
-        let mut stream = BufReader::new(stream);
+    /// Answers one client, or many on one connection, until it is closed or the node stops
+    /// serving.
+    async fn client(self: Rc<Self>, mut stream: TcpStream) {
         let mut serving = self.ensemble.serving();
         let mut bell = Bell::new(Rc::clone(&self.alarm));
-        let mut admitted = false;
+        let mut talk = Talk::default();
         loop {
-            let question = tokio::select! {
-                biased;
-                question = Question::read(&mut stream) => question,
-                () = ended(&mut serving), if admitted => return,
-            };
-            let Ok(question) = question else {
+            if talk.answer_due(&self).is_err() {
                 return;
-            };
-            let came = Instant::now();
-            if question.verb == Verb::Hello {
-                admitted = true;
             }
-            let answer = match question.verb {
-                Verb::Status => self.ensemble.status(),
-                Verb::Vanish => Ok(self.ensemble.vanish().await),
-                _ if !*serving.borrow() => Ok(Answer::of(Verdict::NotServing)),
-                Verb::Hello => Ok(Answer::of(Verdict::Done)),
-                Verb::Read | Verb::Write | Verb::Cas => {
-                    if let Some(delay) = self.delay() {
-                        tokio::select! {
-                            biased;
-                            () = bell.until(came + delay) => {}
-                            () = ended(&mut serving) => return,
-                        }
-                    }
-                    self.store.apply(&question)
+            if !talk.out.is_empty() {
+                if stream.write_all(&talk.out).await.is_err() {
+                    return;
                 }
-            };
-            let Ok(answer) = answer else {
-                return;
-            };
-            if stream.write_all(&answer.encode()).await.is_err() {
-                return;
+                talk.out.clear();
+            }
+            let due = talk.waiting.keys().next().map(|(due, _)| *due);
+            tokio::select! {
+                biased;
+                () = ended(&mut serving), if talk.admitted => return,
+                () = bell.until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                read = stream.read_buf(&mut talk.incoming) => {
+                    if !matches!(read, Ok(1..)) || talk.take_in(&self).await.is_err() {
+                        return;
+                    }
+                }
             }
         }
+    }
+
+    /// What is answered without any delay; `None` for registers.
+    async fn at_once(&self, question: &Question) -> io::Result<Option<Answer>> {
+        Ok(Some(match question.verb {
+            Verb::Status => self.ensemble.status()?,
+            Verb::Vanish => self.ensemble.vanish().await,
+            _ if !self.ensemble.is_serving() => Answer::of(Verdict::NotServing),
+            Verb::Hello => Answer::of(Verdict::Done),
+            Verb::Read | Verb::Write | Verb::Cas => return Ok(None),
+        }))
     }
 
     /// How long the next answer takes.
@@ -132,6 +130,62 @@ impl Server {
             self.spec.answer
         };
         (delay.0 > 0).then(|| delay.into())
+    }
+}
+
+/// What goes on on one connection.
+#[derive(Debug, Default)]
+struct Talk {
+    /// The client has asked to be served.
+    admitted: bool,
+    incoming: Vec<u8>,
+    out: Vec<u8>,
+    /// Questions by the time at which they are answered.
+    waiting: BTreeMap<(Instant, u64), Question>,
+    /// Questions so far.
+    asked: u64,
+}
+
+impl Talk {
+    /// Reads all questions that have come whole.
+    async fn take_in(&mut self, server: &Server) -> io::Result<()> {
+        let came = Instant::now();
+        let incoming = std::mem::take(&mut self.incoming);
+        let mut rest = &incoming[..];
+        while let Some(question) = Question::take(&mut rest)? {
+            self.admitted |= question.verb == Verb::Hello;
+            if let Some(answer) = server.at_once(&question).await? {
+                answer.encode(question.tag, &mut self.out);
+                continue;
+            }
+            match server.delay() {
+                None => {
+                    let answer = server.store.apply(&question)?;
+                    answer.encode(question.tag, &mut self.out);
+                }
+                Some(delay) => {
+                    self.asked += 1;
+                    self.waiting.insert((came + delay, self.asked), question);
+                }
+            }
+        }
+        let read = incoming.len() - rest.len();
+        self.incoming = incoming;
+        self.incoming.drain(..read);
+        Ok(())
+    }
+
+    /// Answers what is due.
+    fn answer_due(&mut self, server: &Server) -> io::Result<()> {
+        let now = Instant::now();
+        while let Some(first) = self.waiting.first_entry()
+            && first.key().0 <= now
+        {
+            let question = first.remove();
+            let answer = server.store.apply(&question)?;
+            answer.encode(question.tag, &mut self.out);
+        }
+        Ok(())
     }
 }
 

@@ -82,6 +82,7 @@ impl Store {
         let is_there = hash != 0;
         let value = value.cast_signed();
         let held = |verdict| Answer {
+            tag: question.tag,
             verdict,
             value,
             version: version.cast_signed(),
@@ -101,6 +102,7 @@ impl Store {
         ]);
         self.file.write_all_at(&slot.bytes(), at)?;
         Ok(Answer {
+            tag: question.tag,
             verdict: Verdict::Done,
             value: question.new,
             version: version.cast_signed(),
@@ -172,6 +174,7 @@ mod tests {
     fn ask(store: &Store, verb: Verb, key: &str, old: i64, new: i64) -> Answer {
         let key = key.as_bytes().to_vec();
         let question = Question {
+            tag: 0,
             verb,
             key,
             old,

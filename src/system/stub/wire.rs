@@ -24,6 +24,8 @@ pub(super) enum Verb {
 /// One question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Question {
+    /// Comes back with the answer.
+    pub(super) tag: u32,
     pub(super) verb: Verb,
     pub(super) key: Vec<u8>,
     pub(super) old: i64,
@@ -46,6 +48,7 @@ pub(super) enum Verdict {
 /// One answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answer {
+    pub(super) tag: u32,
     pub(super) verdict: Verdict,
     pub(super) value: i64,
     pub(super) version: i64,
@@ -82,6 +85,7 @@ impl Question {
     /// A question that needs no key.
     pub(super) const fn bare(verb: Verb) -> Self {
         Self {
+            tag: 0,
             verb,
             key: Vec::new(),
             old: 0,
@@ -89,63 +93,69 @@ impl Question {
         }
     }
 
-    /// As bytes. Keys are short: what does not fit into 255 bytes is cut off.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// Appends it as bytes. Keys are short: what does not fit into 255 bytes is cut off.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let key = &self.key[..self.key.len().min(usize::from(u8::MAX))];
-        let mut bytes = Vec::with_capacity(QUESTION + key.len());
-        bytes.extend([self.verb as u8, u8::try_from(key.len()).unwrap_or(u8::MAX)]);
-        bytes.extend(self.old.to_le_bytes());
-        bytes.extend(self.new.to_le_bytes());
-        bytes.extend(key);
-        bytes
+        out.extend([self.verb as u8, u8::try_from(key.len()).unwrap_or(u8::MAX)]);
+        out.extend(self.tag.to_le_bytes());
+        out.extend(self.old.to_le_bytes());
+        out.extend(self.new.to_le_bytes());
+        out.extend(key);
     }
 
-    pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
-        let mut head = [0; QUESTION];
-        from.read_exact(&mut head).await?;
-        let verb = *VERBS
-            .get(usize::from(head[0]))
-            .ok_or_else(|| strange(head[0]))?;
-        let mut key = vec![0; usize::from(head[1])];
-        if !key.is_empty() {
-            from.read_exact(&mut key).await?;
-        }
-        let (old, new) = (number(&head[2..]), number(&head[10..]));
-        Ok(Self {
+    /// Takes the first one off `bytes`; `None` if it is not there whole.
+    pub(super) fn take(bytes: &mut &[u8]) -> io::Result<Option<Self>> {
+        let Some((head, rest)) = bytes.split_first_chunk::<QUESTION>() else {
+            return Ok(None);
+        };
+        let verb = VERBS.get(usize::from(head[0]));
+        let verb = *verb.ok_or_else(|| strange(head[0]))?;
+        let Some((key, rest)) = rest.split_at_checked(usize::from(head[1])) else {
+            return Ok(None);
+        };
+        *bytes = rest;
+        Ok(Some(Self {
+            tag: tag(&head[2..]),
             verb,
-            key,
-            old: old.cast_signed(),
-            new: new.cast_signed(),
-        })
+            key: key.to_vec(),
+            old: number(&head[6..]).cast_signed(),
+            new: number(&head[14..]).cast_signed(),
+        }))
     }
 }
 
 impl Answer {
     pub(super) const fn of(verdict: Verdict) -> Self {
         Self {
+            tag: 0,
             verdict,
             value: 0,
             version: 0,
         }
     }
 
-    pub(super) fn encode(self) -> [u8; ANSWER] {
-        let mut bytes = [0; ANSWER];
-        bytes[0] = self.verdict as u8;
-        bytes[1..9].copy_from_slice(&self.value.to_le_bytes());
-        bytes[9..].copy_from_slice(&self.version.to_le_bytes());
-        bytes
+    /// Appends it as bytes, as the answer to the question of this tag.
+    pub(super) fn encode(self, tag: u32, out: &mut Vec<u8>) {
+        out.push(self.verdict as u8);
+        out.extend(tag.to_le_bytes());
+        out.extend(self.value.to_le_bytes());
+        out.extend(self.version.to_le_bytes());
     }
 
-    pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
-        let mut bytes = [0; ANSWER];
-        from.read_exact(&mut bytes).await?;
-        let verdict = VERDICTS.get(usize::from(bytes[0]));
-        Ok(Self {
-            verdict: *verdict.ok_or_else(|| strange(bytes[0]))?,
-            value: number(&bytes[1..]).cast_signed(),
-            version: number(&bytes[9..]).cast_signed(),
-        })
+    /// Takes the first one off `bytes`; `None` if it is not there whole.
+    pub(super) fn take(bytes: &mut &[u8]) -> io::Result<Option<Self>> {
+        let Some((bytes_of_it, rest)) = bytes.split_first_chunk::<ANSWER>() else {
+            return Ok(None);
+        };
+        let verdict = VERDICTS.get(usize::from(bytes_of_it[0]));
+        let verdict = *verdict.ok_or_else(|| strange(bytes_of_it[0]))?;
+        *bytes = rest;
+        Ok(Some(Self {
+            tag: tag(&bytes_of_it[1..]),
+            verdict,
+            value: number(&bytes_of_it[5..]).cast_signed(),
+            version: number(&bytes_of_it[13..]).cast_signed(),
+        }))
     }
 }
 
@@ -176,6 +186,12 @@ impl Word {
     }
 }
 
+fn tag(bytes: &[u8]) -> u32 {
+    let mut four = [0; 4];
+    four.copy_from_slice(&bytes[..4]);
+    u32::from_le_bytes(four)
+}
+
 fn number(bytes: &[u8]) -> u64 {
     let mut eight = [0; 8];
     eight.copy_from_slice(&bytes[..8]);
@@ -189,8 +205,8 @@ fn strange(byte: u8) -> io::Error {
     )
 }
 
-const QUESTION: usize = 18;
-const ANSWER: usize = 17;
+const QUESTION: usize = 22;
+const ANSWER: usize = 21;
 const WORD: usize = 17;
 
 #[cfg(test)]
@@ -199,31 +215,39 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn every_frame_reads_back_as_it_was_written() {
-        for verb in VERBS {
-            let question = Question {
-                verb,
-                key: b"k1".to_vec(),
-                old: -1,
-                new: i64::MAX,
-            };
-            let bytes = question.encode();
-            assert_eq!(Question::read(&mut &bytes[..]).await.unwrap(), question);
+        let mut bytes = Vec::new();
+        let questions = VERBS.map(|verb| Question {
+            tag: 7 + verb as u32,
+            verb,
+            key: b"k1".to_vec(),
+            old: -1,
+            new: i64::MAX,
+        });
+        for question in &questions {
+            question.encode(&mut bytes);
         }
+        let mut rest = &bytes[..];
+        for question in &questions {
+            assert_eq!(Question::take(&mut rest).unwrap().as_ref(), Some(question));
+        }
+        assert_eq!(Question::take(&mut rest).unwrap(), None);
+        assert_eq!(Question::take(&mut &bytes[..23]).unwrap(), None);
         for verdict in VERDICTS {
             let answer = Answer {
+                tag: 9,
                 verdict,
                 value: i64::MIN,
                 version: 7,
             };
-            assert_eq!(
-                Answer::read(&mut &answer.encode()[..]).await.unwrap(),
-                answer
-            );
+            let mut bytes = Vec::new();
+            answer.encode(9, &mut bytes);
+            assert_eq!(Answer::take(&mut &bytes[..20]).unwrap(), None);
+            assert_eq!(Answer::take(&mut &bytes[..]).unwrap(), Some(answer));
         }
         for word in [Word::Here(3), Word::Lead(u64::MAX), Word::Vanish(1, 2)] {
             assert_eq!(Word::read(&mut &word.encode()[..]).await.unwrap(), word);
         }
-        assert!(Question::read(&mut &[9; 30][..]).await.is_err());
+        assert!(Question::take(&mut &[9; 30][..]).is_err());
         assert!(Word::read(&mut &[9; 30][..]).await.is_err());
     }
 }
