@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::clock::Nanos;
 use crate::measure::TrialMeasure;
 
-use super::text::grouped;
+use super::text::{counted, grouped};
 
 /// One kind of fault of a run.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,10 +75,10 @@ impl Figures<'_> {
         }
         if self.0.contains_key("lost_bytes") {
             parts.push(format!(
-                "lost {} in {} files and {} changes of names",
+                "lost {} in {} and {}",
                 bytes(self.get("lost_bytes")),
-                grouped(self.get("lost_files")),
-                grouped(self.get("lost_names"))
+                counted(self.get("lost_files") as usize, "file"),
+                counted(self.get("lost_names") as usize, "name change")
             ));
         }
         match self.0.get("bytes") {
@@ -162,7 +162,7 @@ mod tests {
                 ("lost_files", 1),
                 ("lost_names", 0)
             ]),
-            "lost 2.0 MB in 1 files and 0 changes of names"
+            "lost 2.0 MB in 1 file and 0 name changes"
         );
     }
 

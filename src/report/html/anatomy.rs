@@ -5,6 +5,8 @@ use crate::clock::Nanos;
 use crate::measure::TrialMeasure;
 use crate::results::RunRecord;
 
+use super::closeup::name;
+use super::moment::details;
 use super::svg::{Anchor, PAGE_WIDTH, Px, Svg, escape, ink, put, short, ticks, width_of};
 use crate::report::distribution::Ranked;
 use crate::report::text::counted;
@@ -29,10 +31,12 @@ pub(super) fn section(record: &RunRecord) -> String {
         ));
     }
     format!(
-        "<h2>Failover anatomy</h2>{}<p class=\"dim\">{}</p>{}",
+        "<h2>Failover anatomy</h2><div class=\"scroll\">{}</div><p class=\"dim\">{}</p>\
+         <div class=\"scroll\">{}</div>{}",
         legend(),
         escape(&note),
-        chart(&shown, &landed)
+        chart(&shown, &landed),
+        table(&landed)
     )
 }
 
@@ -65,12 +69,19 @@ fn chart(shown: &[&TrialMeasure], all: &[&TrialMeasure]) -> String {
         .collect();
     let rows = if all.len() < 2 { Vec::new() } else { rows };
     let split = 4.0 + shown.len() as f64 * BAR;
-    let gap = if rows.is_empty() { 0.0 } else { 14.0 };
+    let gap = if rows.is_empty() { 0.0 } else { 24.0 };
     let bottom = split + gap + rows.len() as f64 * STRIP;
     let mut svg = Svg::new(PAGE_WIDTH, bottom + 22.0);
     scale.draw(&mut svg, bottom);
     for (at, trial) in shown.iter().enumerate() {
+        svg.begin(&told(trial));
         bar(&mut svg, scale, trial, 4.0 + at as f64 * BAR);
+        svg.end();
+    }
+    if !rows.is_empty() {
+        for (name, right) in COLUMNS {
+            svg.text(right, split + gap - 6.0, Anchor::End, ink::TICK, name);
+        }
     }
     for (at, (stage, name, samples)) in rows.iter().enumerate() {
         strip(
@@ -91,10 +102,7 @@ fn chart(shown: &[&TrialMeasure], all: &[&TrialMeasure]) -> String {
 
 /// One trial: its stages end to end.
 fn bar(svg: &mut Svg, scale: Scale, trial: &TrialMeasure, y: f64) {
-    let tag = trial
-        .trial
-        .map_or_else(|| trial.fault.to_string(), |trial| trial.to_string());
-    let name = cut(&format!("{tag} {}", trial.label), 27);
+    let name = cut(&name(trial), NAME);
     svg.text(LEFT - 8.0, y + 14.0, Anchor::End, ink::TEXT, &name);
     let Some(total) = trial.recover_first else {
         let path = format!(
@@ -115,7 +123,8 @@ fn bar(svg: &mut Svg, scale: Scale, trial: &TrialMeasure, y: f64) {
     };
     let lengths: Vec<Option<Nanos>> = STAGES[..4].iter().map(|(_, stage)| stage(trial)).collect();
     let mut from = 0.0;
-    if lengths.iter().all(Option::is_none) {
+    // Without an election, writes went on beside the fault: a detection says nothing of them.
+    if trial.elect.is_none() {
         svg.rect(
             LEFT,
             y + 2.0,
@@ -126,7 +135,9 @@ fn bar(svg: &mut Svg, scale: Scale, trial: &TrialMeasure, y: f64) {
         from = total.as_millis_f64();
     }
     for (at, length) in lengths.into_iter().enumerate() {
-        let Some(length) = length else { continue };
+        let Some(length) = length.filter(|_| trial.elect.is_some()) else {
+            continue;
+        };
         let to = from + length.as_millis_f64();
         let (left, right) = (scale.x(from), scale.x(to));
         svg.rect(left, y + 2.0, right - left, BAR - 4.0, INKS[at]);
@@ -154,6 +165,18 @@ fn bar(svg: &mut Svg, scale: Scale, trial: &TrialMeasure, y: f64) {
 /// One stage over all trials: a dot each, a line at the median, a short one at the 90th percentile.
 fn strip(svg: &mut Svg, scale: Scale, (at, name): (usize, &str), samples: &[f64], y: f64) {
     let middle = y + STRIP / 2.0;
+    let ranked = Ranked::new(samples);
+    let known = [
+        ("p50", ranked.at(500)),
+        ("p90", ranked.at(900)),
+        ("max", ranked.max()),
+    ];
+    let known = known.map(|(word, value)| format!("{word} {} ms", brief(value.unwrap_or(0.0))));
+    svg.begin(&format!(
+        "{name}, n = {}\n{}",
+        samples.len(),
+        known.join("\n")
+    ));
     svg.text(LEFT - 8.0, middle + 4.0, Anchor::End, ink::TEXT, name);
     svg.path(&format!("M{LEFT} {}H{RIGHT}", Px(middle)), ink::GRID);
     let mut dots = String::new();
@@ -169,7 +192,7 @@ fn strip(svg: &mut Svg, scale: Scale, (at, name): (usize, &str), samples: &[f64]
             r#"fill="none" stroke="{colour}" stroke-width="5" stroke-opacity=".55" stroke-linecap="round""#
         ),
     );
-    let ranked = Ranked::new(samples);
+    svg.end();
     let (Some(p50), Some(p90), Some(max)) = (ranked.at(500), ranked.at(900), ranked.max()) else {
         return;
     };
@@ -184,19 +207,49 @@ fn strip(svg: &mut Svg, scale: Scale, (at, name): (usize, &str), samples: &[f64]
         &marks,
         r##"class="ax" fill="none" stroke="#1c2128" stroke-width="1.8""##,
     );
-    let figures = format!(
-        "p50 {}  p90 {}  max {} ms",
-        brief(p50),
-        brief(p90),
-        brief(max)
-    );
-    svg.text(
-        RIGHT + 10.0,
-        middle + 4.0,
-        Anchor::Start,
-        ink::TICK,
-        &figures,
-    );
+    for (value, (_, right)) in [p50, p90, max].into_iter().zip(COLUMNS) {
+        let figure = format!("{} ms", brief(value));
+        svg.text(right, middle + 4.0, Anchor::End, ink::TEXT, &figure);
+    }
+}
+
+/// All that is known of one trial, for those who ask for it.
+fn told(trial: &TrialMeasure) -> String {
+    let mut words = name(trial);
+    for (stage, length) in STAGES {
+        if let Some(length) = length(trial) {
+            words.push_str(&format!("\n{stage} {length}"));
+        }
+    }
+    if trial.recover_first.is_none() {
+        words.push_str("\nno success before its end");
+    }
+    words
+}
+
+/// The figures of the bars, and of those that are not drawn.
+fn table(landed: &[&TrialMeasure]) -> String {
+    let mut html = "<thead><tr><th>fault</th>".to_owned();
+    for (stage, _) in STAGES {
+        put!(html, "<th class=\"num\">{stage}</th>");
+    }
+    html.push_str("</tr></thead><tbody>");
+    for trial in landed.iter().take(MAX_LINES) {
+        put!(html, "<tr><td>{}</td>", escape(&name(trial)));
+        for (_, length) in STAGES {
+            let length = length(trial).map_or_else(|| "–".to_owned(), |length| length.to_string());
+            put!(html, "<td class=\"num\">{length}</td>");
+        }
+        html.push_str("</tr>");
+    }
+    html.push_str("</tbody>");
+    let left = landed.len().saturating_sub(MAX_LINES);
+    let note = if left > 0 {
+        format!("… and {left} more in trials.csv")
+    } else {
+        String::new()
+    };
+    details("Every trial as a table", &html, &note)
 }
 
 fn legend() -> String {
@@ -231,13 +284,7 @@ impl Scale {
         for tick in ticks(0.0, self.longest, 8) {
             let x = self.x(tick);
             svg.path(&format!("M{} 0V{}", Px(x), Px(bottom)), ink::GRID);
-            svg.text(
-                x,
-                bottom + 14.0,
-                Anchor::Middle,
-                ink::TICK,
-                &short(tick, " ms"),
-            );
+            svg.label(x, bottom + 14.0, ink::TICK, &short(tick, " ms"));
         }
     }
 }
@@ -277,8 +324,13 @@ pub(super) const INKS: [&str; 5] = [
     r##"class="s3" fill="#1a7f37""##,
     r##"class="s4" fill="#6e7781""##,
 ];
-const LEFT: f64 = 190.0;
-const RIGHT: f64 = 880.0;
+const LEFT: f64 = 236.0;
+const RIGHT: f64 = 884.0;
+/// Percentiles of the stages and where they end.
+const COLUMNS: [(&str, f64); 3] = [("p50", 950.0), ("p90", 1008.0), ("max", 1066.0)];
+/// Of a fault's name, in characters.
+const NAME: usize = 34;
+const MAX_LINES: usize = 200;
 const BAR: f64 = 21.0;
 const STRIP: f64 = 24.0;
 /// How much wider bold words are.

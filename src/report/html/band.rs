@@ -95,14 +95,14 @@ pub(super) fn name(svg: &mut Svg, bands: &[Band], axis: TimeAxis, y: f64) {
         let missed = if band.landed { "" } else { " (missed)" };
         let names = [
             format!("{} {}{missed}", band.tag, band.label),
-            format!("{} {}{missed}", band.tag, band.verb),
+            format!("{} {}{missed}", band.tag, band.verb.replace('_', " ")),
             band.tag.clone(),
         ];
         let fits = names
             .iter()
             .find(|name| x >= taken && width_of(name) <= room);
         if let Some(name) = fits {
-            svg.text(x, y, Anchor::Start, ink::LABEL, name);
+            svg.text(x, y, Anchor::Start, ink::HALO, name);
             taken = x + width_of(name);
         }
     }

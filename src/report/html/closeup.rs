@@ -8,6 +8,7 @@ use crate::results::RunRecord;
 
 use super::anatomy::INKS;
 use super::latency::{Point, marks};
+use super::moment::place;
 use super::roles::Lanes;
 use super::svg::{
     Anchor, HALF_WIDTH, LogAxis, Px, Svg, TimeAxis, escape, ink, put, short, ticks, width_of,
@@ -46,8 +47,9 @@ pub(super) fn section(
     for trial in chosen {
         put!(
             html,
-            "<div><h3>{}</h3>{}</div>",
-            escape(&title(trial)),
+            "<div><h3><span>{}</span> <b>{}</b></h3>{}</div>",
+            escape(&name(trial)),
+            escape(&result(trial)),
             chart(trial, points, lanes, scale)
         );
     }
@@ -55,14 +57,20 @@ pub(super) fn section(
     html
 }
 
-fn title(trial: &TrialMeasure) -> String {
+/// `T1 SIGKILL n1 (leader)`.
+pub(super) fn name(trial: &TrialMeasure) -> String {
     let tag = trial
         .trial
         .map_or_else(|| trial.fault.to_string(), |trial| trial.to_string());
+    format!("{tag} {}", trial.label)
+}
+
+/// How it ended, in a few words.
+fn result(trial: &TrialMeasure) -> String {
     let noisy = if trial.noisy { " (noisy)" } else { "" };
     match trial.recover_first {
-        Some(recovered) => format!("{tag} {}: first ok after {recovered}{noisy}", trial.label),
-        None => format!("{tag} {}: no success before its end{noisy}", trial.label),
+        Some(recovered) => format!("first ok after {recovered}{noisy}"),
+        None => format!("no success before its end{noisy}"),
     }
 }
 
@@ -78,7 +86,7 @@ fn chart(trial: &TrialMeasure, points: &[Point], lanes: &Lanes, scale: LogAxis) 
     relative(&mut svg, trial, axis, top, lanes_bottom);
     dots(&mut svg, points, axis, scale);
     for at in 0..lanes.len() {
-        let y = lanes_top + at as f64 * LANE + 9.0;
+        let y = lanes_top + at as f64 * LANE + 9.5;
         svg.text(
             axis.left - 8.0,
             y,
@@ -102,10 +110,11 @@ fn chart(trial: &TrialMeasure, points: &[Point], lanes: &Lanes, scale: LogAxis) 
         x += 14.0 + width_of(&word) + 14.0;
     }
     let id = format!("close-{}", trial.fault.0);
-    svg.finish(
+    svg.finish_near(
         &id,
-        &title(trial),
+        &format!("{}: {}", name(trial), result(trial)),
         "Latency of single operations around the fault, on a log scale",
+        &place(axis, trial.origin.as_secs_f64(), scale),
     )
 }
 
@@ -162,7 +171,7 @@ fn relative(svg: &mut Svg, trial: &TrialMeasure, axis: TimeAxis, top: f64, botto
         svg.path(&format!("M{} {}V{}", Px(x), Px(top), Px(bottom)), ink::GRID);
         let sign = if tick > 0.0 { "+" } else { "" };
         let label = format!("{sign}{}", short(tick, " ms"));
-        svg.text(x, bottom + 14.0, Anchor::Middle, ink::TICK, &label);
+        svg.label(x, bottom + 14.0, ink::TICK, &label);
     }
 }
 
@@ -186,8 +195,14 @@ fn dots(svg: &mut Svg, points: &[Point], axis: TimeAxis, scale: LogAxis) {
     let mut open = String::new();
     for point in of(Outcome::Info).take(MAX_OPEN) {
         let (x, y) = (axis.x(point.start), scale.y(point.took));
-        put!(open, "M{} {}v-14", Px(x), Px(y));
-        svg.text(x, y - 17.0, Anchor::Middle, UNKNOWN, "?");
+        // Where there is no room above, it points down.
+        let (length, word) = if y < scale.top + 28.0 {
+            (14.0, y + 25.0)
+        } else {
+            (-14.0, y - 17.0)
+        };
+        put!(open, "M{} {}v{length}", Px(x), Px(y));
+        svg.text(x, word, Anchor::Middle, UNKNOWN, "?");
     }
     svg.path(&open, OPEN);
 }
@@ -196,7 +211,8 @@ fn dots(svg: &mut Svg, points: &[Point], axis: TimeAxis, scale: LogAxis) {
 fn moments(svg: &mut Svg, trial: &TrialMeasure, axis: TimeAxis, bottom: f64) {
     let x = axis.x(trial.origin);
     svg.path(&format!("M{} 6V{}", Px(x), Px(bottom)), ink::EVENT);
-    svg.text(x + 4.0, 14.0, Anchor::Start, ink::HALO, &trial.verb);
+    let verb = trial.verb.replace('_', " ");
+    svg.text(x - 4.0, 14.0, Anchor::End, ink::HALO, &verb);
     if let Some(recovered) = trial.recover_first {
         let x = axis.x(trial.origin + recovered);
         svg.path(&format!("M{} 6V{}", Px(x), Px(bottom)), ink::EVENT);
@@ -211,7 +227,7 @@ fn moments(svg: &mut Svg, trial: &TrialMeasure, axis: TimeAxis, bottom: f64) {
 }
 
 const AREA: f64 = 180.0;
-const LANE: f64 = 12.0;
+const LANE: f64 = 14.0;
 const MAX_CLOSE_UPS: usize = 8;
 /// Dots of one chart; with eight charts still below half a megabyte.
 const MAX_DOTS: usize = 3000;

@@ -8,6 +8,7 @@ use crate::history::Outcome;
 use crate::results::RunRecord;
 
 use super::band::{self, Band};
+use super::moment::{Stretch, fineness};
 use super::svg::{LogAxis, PAGE_WIDTH, Px, Svg, TimeAxis, ink, put};
 use crate::report::distribution::latency;
 use crate::report::text::counted;
@@ -137,26 +138,13 @@ fn heat(svg: &mut Svg, points: &[Point], axis: TimeAxis, scale: LogAxis) {
 
 /// Median and 99th percentile of the ok operations, broken where there are too few to say.
 fn lines(svg: &mut Svg, points: &[Point], axis: TimeAxis, scale: LogAxis) {
-    let bins = (points.len() / 20).clamp(24, MAX_BINS);
-    let mut values = vec![Vec::new(); bins];
-    for point in points.iter().filter(|point| point.outcome == Outcome::Ok) {
-        let share = (axis.x(point.start) - axis.left) / (axis.right - axis.left);
-        values[cell(share, bins)].push(point.took);
-    }
+    let stretches = Stretch::of(points, axis, fineness(points));
     let (mut mid, mut tail) = (Line::default(), Line::default());
-    for (at, bin) in values.iter_mut().enumerate() {
-        bin.sort_unstable();
-        let share = (at as f64 + 0.5) / bins as f64;
+    for (at, stretch) in stretches.iter().enumerate() {
+        let share = (at as f64 + 0.5) / stretches.len() as f64;
         let x = axis.left + share * (axis.right - axis.left);
-        let rank = |quantile: f64| ((bin.len() as f64 * quantile).ceil() as usize).max(1) - 1;
-        mid.add(x, bin.get(rank(0.5)).map(|ns| scale.y(*ns)));
-        let enough = bin.len() >= ENOUGH;
-        tail.add(
-            x,
-            bin.get(rank(0.99))
-                .filter(|_| enough)
-                .map(|ns| scale.y(*ns)),
-        );
+        mid.add(x, stretch.median().map(|ns| scale.y(ns)));
+        tail.add(x, stretch.tail().map(|ns| scale.y(ns)));
     }
     svg.path(
         &tail.path,
@@ -221,7 +209,7 @@ impl Line {
 }
 
 /// The cell of a share from 0 to 1; what lies outside belongs to the outermost cells.
-fn cell(share: f64, cells: usize) -> usize {
+pub(super) fn cell(share: f64, cells: usize) -> usize {
     ((share * cells as f64) as usize).min(cells - 1)
 }
 
@@ -230,9 +218,6 @@ const AREA: f64 = 216.0;
 /// Columns × rows stay below 35,000 cells, about 300 KB at worst.
 const COLUMNS: usize = 480;
 const ROWS: usize = 72;
-const MAX_BINS: usize = 240;
-/// Fewer operations have no 99th percentile worth a line.
-const ENOUGH: usize = 5;
 const SHAPE: &str = r#"fill="none" stroke-linejoin="round" stroke-linecap="round""#;
 /// Dots per outcome.
 const MAX_MARKS: usize = 3000;

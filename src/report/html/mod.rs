@@ -12,6 +12,7 @@ mod baseline;
 mod closeup;
 mod counterexample;
 mod latency;
+mod moment;
 mod percentile;
 mod roles;
 mod svg;
@@ -24,7 +25,7 @@ use crate::history::Outcome;
 use crate::results::RunRecord;
 
 use super::Reporter;
-use band::bands;
+use band::{Band, bands};
 pub use counterexample::counterexample_page;
 use roles::Lanes;
 use svg::{LogAxis, TimeAxis, escape};
@@ -48,83 +49,158 @@ impl Reporter for Page {
             out,
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width\">\
-             <meta name=\"color-scheme\" content=\"light dark\">\
              <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\
              <title>{}</title>\n<style>\n{STYLE}</style></head>\n<body>\n",
             escape(&title)
         )?;
-        for section in sections(record) {
-            if !section.is_empty() {
-                writeln!(out, "{section}")?;
-            }
+        let charts = Charts::of(record);
+        let sections = sections(record, &charts);
+        write!(
+            out,
+            "<a class=\"skip\" href=\"#main\">Skip to the checks</a>\n<header>{}</header>\n{}\n\
+             <main id=\"main\" tabindex=\"-1\">\n",
+            table::head(record),
+            contents(&sections)
+        )?;
+        for Section { id, name, html } in &sections {
+            writeln!(
+                out,
+                "<section id=\"to-{id}\" aria-label=\"{name}\">{html}</section>"
+            )?;
         }
         write!(
             out,
-            "<div id=\"tip\"></div>\n<script>\n{SCRIPT}</script>\n</body></html>\n"
+            "</main>\n<div id=\"tip\" aria-hidden=\"true\" {}></div>\n\
+             <script>\n{SCRIPT}</script>\n</body></html>\n",
+            moment::data(
+                record,
+                &charts.points,
+                &charts.bands,
+                &charts.lanes,
+                charts.axis
+            )
         )
     }
 }
 
-/// The page from top to bottom.
-fn sections(record: &RunRecord) -> Vec<String> {
-    let bands = bands(&record.events, record.duration);
-    let axis = TimeAxis::of_run(record.duration);
-    let points = latency::points(record);
-    let shown = points
-        .iter()
-        .filter(|point| point.outcome != Outcome::Fail || point.took > 0);
-    let scale = LogAxis::over(shown.map(|point| point.took), 0.0, 1.0);
-    let lanes = Lanes::of(record);
-    let mut page = vec![
-        table::head(record),
-        table::checks(record),
-        table::warnings(record),
-    ];
-    if !points.is_empty() {
-        page.push(titled(
-            "Latency over time",
-            &latency::legend(),
-            &latency::chart(&points, &bands, axis, scale),
-        ));
-        page.push(titled(
-            "Throughput",
-            &throughput::legend(),
-            &throughput::chart(record, &bands, axis),
-        ));
+/// What the charts have in common.
+struct Charts {
+    points: Vec<latency::Point>,
+    bands: Vec<Band>,
+    lanes: Lanes,
+    axis: TimeAxis,
+    scale: LogAxis,
+}
+
+impl Charts {
+    fn of(record: &RunRecord) -> Self {
+        let points = latency::points(record);
+        let shown = points
+            .iter()
+            .filter(|point| point.outcome != Outcome::Fail || point.took > 0);
+        let scale = LogAxis::over(shown.map(|point| point.took), 0.0, 1.0);
+        Self {
+            bands: bands(&record.events, record.duration),
+            lanes: Lanes::of(record),
+            axis: TimeAxis::of_run(record.duration),
+            points,
+            scale,
+        }
     }
-    if lanes.len() > 0 && !record.events.is_empty() {
-        page.push(titled(
-            "Node roles",
-            &roles::legend(),
-            &roles::chart(record, &lanes, &bands, axis),
-        ));
+
+    fn latency(&self) -> String {
+        let chart = latency::chart(&self.points, &self.bands, self.axis, self.scale);
+        titled("Latency over time", &latency::legend(), &chart, "")
     }
-    page.push(anatomy::section(record));
-    page.push(closeup::section(record, &points, &lanes, scale));
-    if !points.is_empty() {
-        page.push(format!(
+
+    fn throughput(&self, record: &RunRecord) -> String {
+        let chart = throughput::chart(record, &self.bands, self.axis);
+        let figures = moment::figures(&self.points, self.axis);
+        titled("Throughput", &throughput::legend(), &chart, &figures)
+    }
+
+    fn roles(&self, record: &RunRecord) -> String {
+        let chart = roles::chart(record, &self.lanes, &self.bands, self.axis);
+        let changes = moment::roles(&self.lanes);
+        titled("Node roles", &roles::legend(), &chart, &changes)
+    }
+
+    fn percentiles(&self, record: &RunRecord) -> String {
+        format!(
             "<div class=\"two\"><div><h2>Latency by percentile</h2>{}</div>\
              <div><h2>Latency by phase</h2>{}</div></div>",
-            percentile::chart(record, scale),
+            percentile::chart(record, self.scale),
             table::latency(record)
-        ));
+        )
     }
+}
+
+/// A part of the page with a title of its own.
+struct Section {
+    /// Where links lead to.
+    id: &'static str,
+    /// What the list of contents calls it.
+    name: &'static str,
+    /// Empty if there is nothing to tell.
+    html: String,
+}
+
+/// The page from top to bottom.
+fn sections(record: &RunRecord, charts: &Charts) -> Vec<Section> {
+    let loaded = !charts.points.is_empty();
+    let seen = charts.lanes.len() > 0 && !record.events.is_empty();
     let evidence = record.evidence.as_ref();
-    page.push(counterexample::section(
-        &record.history,
-        evidence,
-        &record.events,
-    ));
-    page.push(baseline::section(record));
-    page.push(table::measures(record));
-    page.push(table::achieved(record));
-    page.push(table::coverage(record));
-    page.push(table::environment(record));
+    let part = |id, name, html| Section { id, name, html };
+    let given = |given: bool, html: &dyn Fn() -> String| if given { html() } else { String::new() };
+    let mut page = vec![
+        part("checks", "Checks", table::checks(record)),
+        part("warnings", "Warnings", table::warnings(record)),
+        part("latency", "Latency", given(loaded, &|| charts.latency())),
+        part(
+            "throughput",
+            "Throughput",
+            given(loaded, &|| charts.throughput(record)),
+        ),
+        part("roles", "Roles", given(seen, &|| charts.roles(record))),
+        part("anatomy", "Failover", anatomy::section(record)),
+        part(
+            "close-ups",
+            "Close-ups",
+            closeup::section(record, &charts.points, &charts.lanes, charts.scale),
+        ),
+        part(
+            "percentiles",
+            "Percentiles",
+            given(loaded, &|| charts.percentiles(record)),
+        ),
+        part(
+            "counterexample",
+            "Counterexample",
+            counterexample::section(&record.history, evidence, &record.events),
+        ),
+        part("baseline", "Baseline", baseline::section(record)),
+        part("measures", "Measures", table::measures(record)),
+        part("achieved", "Faults", table::achieved(record)),
+        part("coverage", "Coverage", table::coverage(record)),
+        part("environment", "Environment", table::environment(record)),
+        part("again", "Again", table::again(record)),
+    ];
+    page.retain(|section| !section.html.is_empty());
     page
 }
 
-fn titled(title: &str, legend: &str, chart: &str) -> String {
-    format!("<h2>{title}</h2>{legend}{chart}")
+/// Links to the sections.
+fn contents(sections: &[Section]) -> String {
+    let link = |section: &Section| format!("<a href=\"#to-{}\">{}</a>", section.id, section.name);
+    let links: Vec<String> = sections.iter().map(link).collect();
+    format!(
+        "<nav aria-label=\"Contents\">{}</nav>",
+        links.join(" <span aria-hidden=\"true\">·</span> ")
+    )
+}
+
+fn titled(title: &str, legend: &str, chart: &str, after: &str) -> String {
+    format!("<h2>{title}</h2><div class=\"scroll\">{legend}{chart}</div>{after}")
 }
 
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
@@ -251,8 +327,15 @@ mod tests {
     fn the_page_loads_nothing_and_says_so() {
         let page = render(&sample::small());
         assert!(page.contains("default-src 'none'"));
-        for source in ["src=", "href=", "url(", "@import", "http://", "https://"] {
+        for source in ["src=", "url(", "@import", "http://", "https://"] {
             assert!(!page.contains(source), "{source}");
+        }
+        for link in page.split("href=").skip(1) {
+            let target = link.split('"').nth(1).unwrap();
+            let id = target
+                .strip_prefix('#')
+                .expect("links lead to parts of the page");
+            assert!(page.contains(&format!("id=\"{id}\"")), "{target}");
         }
     }
 

@@ -102,11 +102,12 @@ impl Lanes {
                 let (from, to) = (axis.x(span.from), axis.x(span.to));
                 // What is shorter than a pixel would vanish; what begins in the same third of a
                 // pixel as the last one adds nothing.
-                if to - from < 1.0 && from - drawn < 0.3 {
+                if to - from < 1.0 && (from - drawn < 0.3 || axis.right - from < 0.5) {
                     continue;
                 }
                 drawn = from;
-                let width = (to - from).max(least);
+                // What begins with the last pixel is the end of the run.
+                let width = (to - from).max(least.min(axis.right - from));
                 let path = paths.entry(span.state).or_default();
                 put!(
                     *path,

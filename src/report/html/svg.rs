@@ -37,6 +37,8 @@ pub(super) mod ink {
         r##"class="in" fill="none" stroke="#e0a015" stroke-width="3" stroke-linecap="round""##;
     pub(in crate::report::html) const CROSS_HAIR: &str =
         r##"class="xh" fill="none" stroke="#0b5cad" stroke-width="1""##;
+    pub(in crate::report::html) const PICK: &str =
+        r##"class="pick" fill="none" stroke="#0b5cad" stroke-width="1.6""##;
 }
 
 /// One chart under construction, in user units (1 unit is about 1 pixel).
@@ -143,10 +145,46 @@ impl Svg {
         }
     }
 
+    /// Begins a mark that carries words: shown on hover, and on focus where scripts run.
+    pub(super) fn begin(&mut self, words: &str) {
+        put!(self.body, "<g><title>{}</title>", escape(words));
+    }
+
+    /// Ends the mark.
+    pub(super) fn end(&mut self) {
+        self.body.push_str("</g>");
+    }
+
+    /// A text in the middle of `x`, but within the chart.
+    pub(super) fn label(&mut self, x: f64, y: f64, ink: &str, text: &str) {
+        let half = width_of(text) / 2.0;
+        if x + half > self.width {
+            self.text(self.width, y, Anchor::End, ink, text);
+        } else {
+            self.text(x.max(half), y, Anchor::Middle, ink, text);
+        }
+    }
+
     /// The whole element. `id` names it within the page, `title` and `description` tell those who
     /// cannot see it what it shows.
     pub(super) fn finish(self, id: &str, title: &str, description: &str) -> String {
         self.element(id, title, description, "")
+    }
+
+    /// The same for a close-up whose dots can be asked for: `place` says where they are.
+    pub(super) fn finish_near(
+        mut self,
+        id: &str,
+        title: &str,
+        description: &str,
+        place: &str,
+    ) -> String {
+        put!(
+            self.body,
+            r#"<circle r="5" visibility="hidden" {}/>"#,
+            ink::PICK
+        );
+        self.element(id, title, description, place)
     }
 
     /// The same for a chart over the whole run, which takes part in the shared cross-hair.
@@ -226,7 +264,7 @@ impl TimeAxis {
             } else {
                 short(tick, " s")
             };
-            svg.text(x, bottom + 14.0, Anchor::Middle, ink::TICK, &label);
+            svg.label(x, bottom + 14.0, ink::TICK, &label);
         }
     }
 }

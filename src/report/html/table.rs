@@ -127,7 +127,7 @@ pub(super) fn checks(record: &RunRecord) -> String {
         return html;
     }
     html.push_str(
-        "<table class=\"checks\"><thead><tr><th>check</th><th>result</th><th>limit</th><th>measured</th></tr></thead><tbody>",
+        "<table class=\"checks\"><thead><tr><th scope=\"col\">check</th><th scope=\"col\">result</th><th scope=\"col\">limit</th><th scope=\"col\">measured</th></tr></thead><tbody>",
     );
     for check in record.checks.iter().take(MAX_ROWS) {
         html.push_str(&check_row(check));
@@ -153,7 +153,7 @@ fn check_row(check: &CheckResult) -> String {
     let limit = if check.limit.is_empty() {
         "–".to_owned()
     } else {
-        escape(&cut(&check.limit))
+        escape(&cut(&check.limit).replace("<=", "≤").replace(">=", "≥"))
     };
     let mut measured = escape(&cut(&check.measured));
     if !check.reason.is_empty() {
@@ -211,20 +211,26 @@ pub(super) fn warnings(record: &RunRecord) -> String {
 
 /// Latency by kind and phase.
 pub(super) fn latency(record: &RunRecord) -> String {
-    let mut html = "<table class=\"half\"><thead><tr><th>operations</th><th>phase</th>".to_owned();
+    let mut html =
+        "<div class=\"wide\"><table class=\"half\"><thead><tr><th>operations</th><th>phase</th>"
+            .to_owned();
     for name in ["n", "p50", "p90", "p99", "p99.9", "max"] {
         put!(html, "<th class=\"num\">{name}</th>");
     }
     html.push_str("</tr></thead><tbody>");
     for (op, phases) in &record.measurements.latency {
+        let mut named = false;
         for (phase, summary) in phases
             .iter()
             .filter(|(_, summary)| summary.n > 0)
             .take(MAX_ROWS)
         {
+            // The kind is named once; the rows below it belong to it.
+            let op = if named { "" } else { op };
+            named = true;
             put!(
                 html,
-                "<tr><td>{}</td><td>{}</td>",
+                "<tr><td><b>{}</b></td><td>{}</td>",
                 escape(op),
                 escape(phase)
             );
@@ -241,7 +247,7 @@ pub(super) fn latency(record: &RunRecord) -> String {
             html.push_str("</tr>");
         }
     }
-    html.push_str("</tbody></table>");
+    html.push_str("</tbody></table></div>");
     html
 }
 
@@ -271,10 +277,10 @@ pub(super) fn measures(record: &RunRecord) -> String {
         return html;
     }
     format!(
-        "<h2>All measures</h2><table><thead><tr><th>measure</th><th class=\"num\">n</th>\
+        "<h2>All measures</h2><div class=\"wide\"><table class=\"tight\"><thead><tr><th>measure</th><th class=\"num\">n</th>\
          <th class=\"num\">p50</th><th class=\"num\">p90</th><th class=\"num\">p99</th>\
          <th class=\"num\">max</th><th class=\"num\">censored</th><th class=\"num\">noisy</th>\
-         </tr></thead><tbody>{html}</tbody></table>\
+         </tr></thead><tbody>{html}</tbody></table></div>\
          <p class=\"dim\">Percentiles are real samples (nearest rank). A censored sample is at \
          least as long as shown; noisy trials are left out. What was watched and never \
          happened has n = 0.</p>"
@@ -321,8 +327,8 @@ pub(super) fn coverage(record: &RunRecord) -> String {
     let roles = HitRole::ALL.map(|role| format!("<th class=\"num\">{}</th>", role.word()));
     let phases = HitPhase::ALL.map(HitPhase::word).join(" / ");
     format!(
-        "<h2>Coverage</h2><table><thead><tr><th>fault</th>{}</tr></thead><tbody>{html}</tbody>\
-         </table><p class=\"dim\">How often each fault landed on a node in this role, while the \
+        "<h2>Coverage</h2><div class=\"wide\"><table class=\"tight\"><thead><tr><th>fault</th>{}</tr></thead><tbody>{html}</tbody>\
+         </table></div><p class=\"dim\">How often each fault landed on a node in this role, while the \
          cluster was {phases}. What is empty was never tried.</p>",
         roles.concat()
     )
@@ -341,7 +347,7 @@ fn tried(found: &Calibration) -> [String; 2] {
     ]
 }
 
-/// Where it ran, and the command that repeats it.
+/// Where it ran.
 pub(super) fn environment(record: &RunRecord) -> String {
     let place = &record.environment;
     let known = |length: Option<Nanos>| length.map(|l| l.to_string()).unwrap_or_default();
@@ -380,7 +386,7 @@ pub(super) fn environment(record: &RunRecord) -> String {
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone())),
     );
-    let mut html = "<h2>Environment</h2><table><tbody>".to_owned();
+    let mut html = "<h2>Environment</h2><table class=\"facts\"><tbody>".to_owned();
     for (name, value) in rows
         .iter()
         .filter(|(_, value)| !value.is_empty())
@@ -394,13 +400,16 @@ pub(super) fn environment(record: &RunRecord) -> String {
         );
     }
     html.push_str("</tbody></table>");
-    put!(
-        html,
-        "<h2>Again</h2><p><code>{}</code></p><p class=\"dim\">A seed repeats decisions, not the \
-         timing of the machine.</p>",
-        escape(&record.reproduce)
-    );
     html
+}
+
+/// The command that repeats the run.
+pub(super) fn again(record: &RunRecord) -> String {
+    format!(
+        "<h2>Again</h2><p><code class=\"command\">{}</code></p><p class=\"dim\">A seed repeats \
+         decisions, not the timing of the machine.</p>",
+        escape(&record.reproduce)
+    )
 }
 
 fn gibibytes(bytes: u64) -> String {

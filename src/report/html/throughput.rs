@@ -74,15 +74,16 @@ pub(super) fn legend() -> String {
     )
 }
 
-struct Bins {
+/// Operations by the time of their end.
+pub(super) struct Bins {
     /// In seconds.
-    width: f64,
+    pub(super) width: f64,
     /// Per bin: ok, info, fail.
-    counts: Vec<[u32; 3]>,
+    pub(super) counts: Vec<[u32; 3]>,
 }
 
 impl Bins {
-    fn of(record: &RunRecord, axis: TimeAxis) -> Self {
+    pub(super) fn of(record: &RunRecord, axis: TimeAxis) -> Self {
         let widths = [
             0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
         ];
