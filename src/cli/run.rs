@@ -17,7 +17,7 @@ use crate::cluster::{Leftover, remove_leftovers};
 use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::report;
-use crate::results::{RunFolder, RunRecord};
+use crate::results::{RunFolder, RunRecord, write_list};
 use crate::run::{JudgeError, Progress, Request, RunError, Silent, execute, judge};
 use crate::verdict::Verdict;
 
@@ -396,7 +396,16 @@ pub(super) fn save(record: &RunRecord, folder: &RunFolder) -> Result<(), Failure
     }
     // Whoever cannot have it is warned; the picture is in the report as well.
     super::picture::keep(record, folder);
+    list(folder);
     Ok(())
+}
+
+/// Writes the list of all runs of the results root; a run is as good without.
+fn list(folder: &RunFolder) {
+    let (root, name, most) = (folder.root(), report::INDEX, report::INDEX_RUNS);
+    if let Err(error) = write_list(root, name, most, report::index) {
+        failure::note(&format!("note: no list of all runs: {error}\n"));
+    }
 }
 
 /// Prints the result on stdout.

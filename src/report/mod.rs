@@ -26,7 +26,7 @@ use std::io::{self, Write};
 use crate::results::RunRecord;
 
 pub use comparison::{ContrastLine, comparison_table, samples_table};
-pub use html::counterexample_page;
+pub use html::{INDEX, INDEX_RUNS, counterexample_page, index};
 pub use progress::{fault_line, header, mark_line, phase_line, recovery_line, sync_line};
 pub use terminal::Terminal;
 

@@ -280,6 +280,16 @@ impl RunFolder {
         Ok(path)
     }
 
+    /// The results root it is in.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        if self.root.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            &self.root
+        }
+    }
+
     /// The folder itself, as the user would type it.
     #[must_use]
     pub fn path(&self) -> PathBuf {

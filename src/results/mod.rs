@@ -1,6 +1,7 @@
 //! What a run leaves behind: the record that every report is made from, and the results folder.
 
 mod baseline;
+mod brief;
 mod facts;
 mod folder;
 mod record;
@@ -8,6 +9,7 @@ mod stored;
 mod utc;
 
 pub use baseline::{Baseline, BaselineError, BaselineRun, Beside, Machine, Samples};
+pub use brief::{Brief, BriefMetric, ListedRun, list, write_list};
 pub use facts::RunFacts;
 pub use folder::{FolderError, RunFolder, RunName, names, runs};
 pub use record::{Compared, Environment, PlanFacts, RunRecord};

@@ -7,7 +7,7 @@ use crate::results::RunRecord;
 
 use super::closeup::name;
 use super::moment::details;
-use super::svg::{Anchor, PAGE_WIDTH, Px, Svg, escape, ink, put, short, ticks, width_of};
+use super::svg::{Anchor, BOLD, PAGE_WIDTH, Px, Svg, escape, ink, put, short, ticks, width_of};
 use crate::report::distribution::Ranked;
 use crate::report::text::counted;
 
@@ -333,8 +333,6 @@ const NAME: usize = 34;
 const MAX_LINES: usize = 200;
 const BAR: f64 = 21.0;
 const STRIP: f64 = 24.0;
-/// How much wider bold words are.
-const BOLD: f64 = 1.08;
 const MAX_ROWS: usize = 24;
 const MAX_DOTS: usize = 1000;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::clock::Nanos;
 use crate::history::{Event, EventKind, FaultAsked, Tag};
 
-use super::svg::{Anchor, Px, Svg, TimeAxis, ink, put, width_of};
+use super::svg::{Anchor, BOLD, Px, Svg, TimeAxis, ink, put, width_of};
 
 /// One fault while it lasted.
 #[derive(Debug, Clone)]
@@ -100,10 +100,10 @@ pub(super) fn name(svg: &mut Svg, bands: &[Band], axis: TimeAxis, y: f64) {
         ];
         let fits = names
             .iter()
-            .find(|name| x >= taken && width_of(name) <= room);
+            .find(|name| x >= taken && width_of(name) * BOLD <= room);
         if let Some(name) = fits {
             svg.text(x, y, Anchor::Start, ink::HALO, name);
-            taken = x + width_of(name);
+            taken = x + width_of(name) * BOLD;
         }
     }
 }

@@ -11,6 +11,7 @@ mod band;
 mod baseline;
 mod closeup;
 mod counterexample;
+mod index;
 mod latency;
 mod moment;
 mod percentile;
@@ -27,6 +28,7 @@ use crate::results::RunRecord;
 use super::Reporter;
 use band::{Band, bands};
 pub use counterexample::counterexample_page;
+pub use index::{INDEX, INDEX_RUNS, index};
 use roles::Lanes;
 use svg::{LogAxis, TimeAxis, escape};
 

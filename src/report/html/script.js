@@ -25,7 +25,10 @@
     return [box.left + x * scale(svg), box.top + y * scale(svg)];
   };
 
-  const tell = (text, x, y) => {
+  // What the words belong to: they go when that is left.
+  let owner = null;
+  const tell = (mark, text, x, y) => {
+    owner = mark;
     tip.textContent = text;
     tip.style.display = "block";
     const left = x + 16 + tip.offsetWidth > innerWidth ? x - 16 - tip.offsetWidth : x + 16;
@@ -33,10 +36,12 @@
     tip.style.top = clamp(y + 14, 4, innerHeight - tip.offsetHeight - 4) + "px";
   };
   const hide = () => {
+    owner = null;
     tip.style.display = "none";
     for (const line of all(".xh")) line.setAttribute("visibility", "hidden");
     for (const ring of all(".pick")) ring.setAttribute("visibility", "hidden");
   };
+  const leave = (event) => event.currentTarget === owner && hide();
 
   // What was going on at a moment, in seconds.
   const cells = (name) => (tip.dataset[name] || "").split(" ").map((cell) => cell.split("/"));
@@ -77,7 +82,7 @@
       line.setAttribute("visibility", "visible");
     }
     const text = moment(at, +to);
-    tell(text, ...outside(plot, x, y));
+    tell(plot, text, ...outside(plot, x, y));
     plot.setAttribute("aria-valuenow", at.toFixed(3));
     plot.setAttribute("aria-valuetext", text);
   };
@@ -116,8 +121,8 @@
     plot.setAttribute("aria-valuemin", low);
     plot.setAttribute("aria-valuemax", high);
     plot.setAttribute("aria-valuenow", low);
-    plot.addEventListener("pointerleave", hide);
-    plot.addEventListener("blur", hide);
+    plot.addEventListener("pointerleave", leave);
+    plot.addEventListener("blur", leave);
   }
 
   // Close-ups: every dot is an operation.
@@ -142,7 +147,7 @@
       hide();
       const ring = plot.querySelector(".pick");
       for (const [name, value] of [["cx", x], ["cy", y], ["visibility", "visible"]]) ring.setAttribute(name, value);
-      tell(text, ...outside(plot, x, y));
+      tell(plot, text, ...outside(plot, x, y));
       plot.setAttribute("aria-valuenow", chosen);
       plot.setAttribute("aria-valuetext", text);
     };
@@ -173,12 +178,12 @@
       mark.setAttribute("role", "img");
       mark.setAttribute("aria-label", text);
       mark.tabIndex = index ? -1 : 0;
-      mark.addEventListener("pointermove", (event) => tell(text, event.clientX, event.clientY));
-      mark.addEventListener("pointerleave", hide);
-      mark.addEventListener("blur", hide);
+      mark.addEventListener("pointermove", (event) => tell(mark, text, event.clientX, event.clientY));
+      mark.addEventListener("pointerleave", leave);
+      mark.addEventListener("blur", leave);
       mark.addEventListener("focus", () => {
         const box = mark.getBoundingClientRect();
-        tell(text, box.left + Math.min(box.width / 2, 200), box.bottom - 10);
+        tell(mark, text, box.left + Math.min(box.width / 2, 200), box.bottom - 10);
       });
       mark.addEventListener("keydown", (event) => {
         const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];

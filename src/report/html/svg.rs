@@ -406,6 +406,8 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
+/// How much wider bold words are.
+pub(super) const BOLD: f64 = 1.1;
 /// How the ids of legends end.
 const KEY: &str = "-key";
 /// Width of a chart over the whole page.
