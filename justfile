@@ -12,6 +12,19 @@ run plan="plans/kill-leader.yaml":
 test:
     cargo test --workspace
 
+# Look at the pages of a run in a browser (apt-get install chromium).
+browser run="results/latest":
+    tests/browser/run {{run}}
+
+# Break a report in many ways and see that looking at it notices each.
+browser-broken run="results/latest":
+    tests/browser/run {{run}} broken.py
+
+# Make the pictures of the README anew, from a run of the main job (apt-get install chromium).
+screenshot:
+    cargo build --release
+    tests/browser/screenshot ./target/release/chaos
+
 # Simulate N seeds of the protocol (release build).
 sim n="10000":
     CHAOS_SIM_SEEDS={{n}} cargo test --release -p chaos-node --test sim -- --nocapture random_schedules_keep
