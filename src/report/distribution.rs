@@ -3,7 +3,7 @@
 //! Few samples (one per trial) are ranked exactly; many (one per operation) go to histograms.
 
 use crate::clock::Nanos;
-use crate::history::Operation;
+use crate::history::{Action, Operation, Outcome};
 
 /// Samples in ascending order.
 #[derive(Debug, Clone)]
@@ -32,6 +32,29 @@ impl Ranked {
     }
 }
 
+/// How an operation ended, as the charts tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Ok,
+    /// A compare-and-set that was answered: the value was another one. It fails, and nothing is
+    /// wrong.
+    Differs,
+    Info,
+    Fail,
+}
+
+impl Ending {
+    pub(super) fn of(operation: &Operation) -> Self {
+        let answered = matches!(operation.action, Action::Cas { .. }) && operation.seen.is_some();
+        match operation.outcome {
+            Outcome::Ok => Self::Ok,
+            Outcome::Info => Self::Info,
+            Outcome::Fail if answered => Self::Differs,
+            Outcome::Fail => Self::Fail,
+        }
+    }
+}
+
 /// From the instant it was meant to start to its completion; an operation that never completed
 /// has the time-out, the least it can have taken.
 pub(super) fn latency(operation: &Operation, timeout: Nanos) -> Nanos {
@@ -54,6 +77,20 @@ pub(super) fn over(operation: &Operation, timeout: Nanos) -> Nanos {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cas_that_was_answered_is_no_failure_in_a_chart() {
+        let mut history = crate::report::sample::small().history;
+        let nil = history.values.text("other");
+        let mut operation = history.operations.remove(0);
+        (operation.outcome, operation.seen) = (Outcome::Fail, Some(nil));
+        operation.action = Action::Cas { from: nil, to: nil };
+        assert_eq!(Ending::of(&operation), Ending::Differs);
+        operation.seen = None;
+        assert_eq!(Ending::of(&operation), Ending::Fail);
+        (operation.action, operation.seen) = (Action::Read, Some(nil));
+        assert_eq!(Ending::of(&operation), Ending::Fail);
+    }
 
     #[test]
     fn a_percentile_is_always_a_sample() {

@@ -189,7 +189,7 @@ fn strip(svg: &mut Svg, scale: Scale, (at, name): (usize, &str), samples: &[f64]
     svg.path(
         &dots,
         &format!(
-            r#"fill="none" stroke="{colour}" stroke-width="5" stroke-opacity=".55" stroke-linecap="round""#
+            r#"class="d{at}" fill="none" stroke="{colour}" stroke-width="5" stroke-opacity=".6" stroke-linecap="round""#
         ),
     );
     svg.end();

@@ -2,7 +2,6 @@
 //! behind them and the nodes' lanes below.
 
 use crate::clock::Nanos;
-use crate::history::Outcome;
 use crate::measure::TrialMeasure;
 use crate::results::RunRecord;
 
@@ -13,6 +12,7 @@ use super::roles::Lanes;
 use super::svg::{
     Anchor, HALF_WIDTH, LogAxis, Px, Svg, TimeAxis, escape, ink, put, short, ticks, width_of,
 };
+use crate::report::distribution::Ending;
 
 /// A grid of close-ups: of every fault, or of the worst.
 pub(super) fn section(
@@ -41,7 +41,8 @@ pub(super) fn section(
     };
     let mut html = format!(
         "<h2>Close-ups: {which}</h2><p class=\"dim\">Each dot is an operation, at the time it was \
-         meant to start; an open tick and ? means that nobody knows whether it took effect.</p>\
+         meant to start, in the colours of the latency above; an open tick and ? means that nobody \
+         knows whether it took effect.</p>\
          <div class=\"two\">"
     );
     for trial in chosen {
@@ -183,17 +184,19 @@ fn dots(svg: &mut Svg, points: &[Point], axis: TimeAxis, scale: LogAxis) {
     let of = |outcome| inside.iter().filter(move |point| point.outcome == outcome);
     let size = if inside.len() < FEW { 3.2 } else { 2.2 };
     let ok = format!(r#"{} stroke-width="{size}""#, ink::OK_DOT);
-    svg.path(&marks(&of(Outcome::Ok), axis, scale, MAX_DOTS), &ok);
+    svg.path(&marks(&of(Ending::Ok), axis, scale, MAX_DOTS), &ok);
+    let differing = marks(&of(Ending::Differs), axis, scale, MAX_DOTS / 4);
+    svg.path(&differing, ink::OTHER_DOT);
     svg.path(
-        &marks(&of(Outcome::Fail), axis, scale, MAX_DOTS / 4),
+        &marks(&of(Ending::Fail), axis, scale, MAX_DOTS / 4),
         ink::FAIL_DOT,
     );
     svg.path(
-        &marks(&of(Outcome::Info), axis, scale, MAX_DOTS / 4),
+        &marks(&of(Ending::Info), axis, scale, MAX_DOTS / 4),
         ink::INFO_DOT,
     );
     let mut open = String::new();
-    for point in of(Outcome::Info).take(MAX_OPEN) {
+    for point in of(Ending::Info).take(MAX_OPEN) {
         let (x, y) = (axis.x(point.start), scale.y(point.took));
         // Where there is no room above, it points down.
         let (length, word) = if y < scale.top + 28.0 {

@@ -4,13 +4,12 @@
 use std::collections::BTreeSet;
 
 use crate::clock::Nanos;
-use crate::history::Outcome;
 use crate::results::RunRecord;
 
 use super::band::{self, Band};
 use super::moment::{Stretch, fineness};
 use super::svg::{LogAxis, PAGE_WIDTH, Px, Svg, TimeAxis, ink, put};
-use crate::report::distribution::latency;
+use crate::report::distribution::{Ending, latency};
 use crate::report::text::counted;
 
 /// One operation as a point: start, latency, outcome.
@@ -18,7 +17,7 @@ use crate::report::text::counted;
 pub(super) struct Point {
     pub(super) start: Nanos,
     pub(super) took: u64,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: Ending,
 }
 
 /// The operations of a run as points, in the order of their start.
@@ -30,7 +29,7 @@ pub(super) fn points(record: &RunRecord) -> Vec<Point> {
         .map(|operation| Point {
             start: operation.latency_origin(),
             took: latency(operation, record.plan.timeout).0,
-            outcome: operation.outcome,
+            outcome: Ending::of(operation),
         })
         .collect();
     points.sort_by_key(|point| point.start);
@@ -48,8 +47,9 @@ pub(super) fn chart(points: &[Point], bands: &[Band], axis: TimeAxis, scale: Log
     band::mark(&mut svg, bands, axis, (2.0, top), bottom);
     lines(&mut svg, points, axis, scale);
     for (outcome, ink) in [
-        (Outcome::Fail, ink::FAIL_DOT),
-        (Outcome::Info, ink::INFO_DOT),
+        (Ending::Differs, ink::OTHER_DOT),
+        (Ending::Fail, ink::FAIL_DOT),
+        (Ending::Info, ink::INFO_DOT),
     ] {
         let chosen = points.iter().filter(|point| point.outcome == outcome);
         svg.path(&marks(&chosen, axis, scale, MAX_MARKS), ink);
@@ -66,10 +66,11 @@ pub(super) fn chart(points: &[Point], bands: &[Band], axis: TimeAxis, scale: Log
 /// Words for the inks, above the chart.
 pub(super) fn legend() -> String {
     let mut svg = Svg::new(PAGE_WIDTH, 14.0);
-    let [shade, mid, tail, info, fail] = [
+    let [shade, mid, tail, other, info, fail] = [
         r##"fill="#256cb1" class="fo""##,
         r##"fill="#35a35a" class="mf""##,
         r##"fill="#d4700f" class="tf""##,
+        r##"fill="#8b949e" class="fd""##,
         r##"fill="#e0a015" class="fi""##,
         r##"fill="#cf222e" class="ff""##,
     ];
@@ -80,6 +81,7 @@ pub(super) fn legend() -> String {
             ("ok (stronger = more)", shade),
             ("p50", mid),
             ("p99", tail),
+            ("cas: value differs", other),
             ("info (outcome unknown)", info),
             ("fail", fail),
         ],
@@ -91,7 +93,7 @@ pub(super) fn legend() -> String {
 /// equal cells in a row is one stroke.
 fn heat(svg: &mut Svg, points: &[Point], axis: TimeAxis, scale: LogAxis) {
     let mut counts = vec![0_u32; COLUMNS * ROWS];
-    for point in points.iter().filter(|point| point.outcome == Outcome::Ok) {
+    for point in points.iter().filter(|point| point.outcome == Ending::Ok) {
         let x = (axis.x(point.start) - axis.left) / (axis.right - axis.left);
         let column = cell(x, COLUMNS);
         let row = cell(1.0 - scale.share(point.took), ROWS);
@@ -256,7 +258,7 @@ mod tests {
             .map(|i| Point {
                 start: Nanos(i * 500_000),
                 took: 1_000 + (i * 7919) % 900_000_000,
-                outcome: Outcome::Fail,
+                outcome: Ending::Fail,
             })
             .collect();
         let path = marks(&points.iter(), axis, scale, 500);

@@ -22,10 +22,10 @@ mod throughput;
 
 use std::io::{self, Write};
 
-use crate::history::Outcome;
 use crate::results::RunRecord;
 
 use super::Reporter;
+use super::distribution::Ending;
 use band::{Band, bands};
 pub use counterexample::counterexample_page;
 pub use index::{INDEX, INDEX_RUNS, index};
@@ -99,7 +99,7 @@ impl Charts {
         let points = latency::points(record);
         let shown = points
             .iter()
-            .filter(|point| point.outcome != Outcome::Fail || point.took > 0);
+            .filter(|point| point.outcome != Ending::Fail || point.took > 0);
         let scale = LogAxis::over(shown.map(|point| point.took), 0.0, 1.0);
         Self {
             bands: bands(&record.events, record.duration),
@@ -213,7 +213,7 @@ const SCRIPT: &str = include_str!("script.js");
 mod tests {
     use super::*;
     use crate::clock::Nanos;
-    use crate::history::{Event, EventKind};
+    use crate::history::{Event, EventKind, Outcome};
     use crate::report::sample::{self, Shape};
 
     const LIMIT: usize = 2_000_000;

@@ -2,7 +2,6 @@
 //! tell the same to those who read no charts.
 
 use crate::clock::Nanos;
-use crate::history::Outcome;
 use crate::results::RunRecord;
 
 use super::band::Band;
@@ -10,13 +9,14 @@ use super::latency::{Point, cell};
 use super::roles::{Lanes, State};
 use super::svg::{Px, TimeAxis, escape, put};
 use super::throughput::Bins;
+use crate::report::distribution::Ending;
 use crate::report::text::grouped;
 
 /// The operations that were meant to start within one stretch of the run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stretch {
-    /// How many: ok, info, fail.
-    counts: [usize; 3],
+    /// How many: ok, a cas that differed, info, fail.
+    counts: [usize; 4],
     /// The latency of the ok ones, in ascending order.
     took: Vec<u64>,
 }
@@ -29,12 +29,13 @@ impl Stretch {
             let share = (axis.x(point.start) - axis.left) / (axis.right - axis.left);
             let stretch = &mut stretches[cell(share, count)];
             match point.outcome {
-                Outcome::Ok => {
+                Ending::Ok => {
                     stretch.took.push(point.took);
                     stretch.counts[0] += 1;
                 }
-                Outcome::Info => stretch.counts[1] += 1,
-                Outcome::Fail => stretch.counts[2] += 1,
+                Ending::Differs => stretch.counts[1] += 1,
+                Ending::Info => stretch.counts[2] += 1,
+                Ending::Fail => stretch.counts[3] += 1,
             }
         }
         for stretch in &mut stretches {
@@ -145,8 +146,8 @@ pub(super) fn figures(points: &[Point], axis: TimeAxis) -> String {
         }
         rows.push_str("</tr>");
     }
-    let head =
-        ["p50", "p99", "ok", "info", "fail"].map(|word| format!("<th class=\"num\">{word}</th>"));
+    let head = ["p50", "p99", "ok", "cas differs", "info", "fail"]
+        .map(|word| format!("<th class=\"num\">{word}</th>"));
     details(
         "Latency and throughput as a table",
         &format!(
@@ -243,7 +244,7 @@ mod tests {
     #[test]
     fn a_stretch_has_a_tail_only_if_there_is_enough() {
         let of = |count: u64| Stretch {
-            counts: [0; 3],
+            counts: [0; 4],
             took: (1..=count).collect(),
         };
         assert_eq!((of(0).median(), of(0).tail()), (None, None));

@@ -58,8 +58,9 @@
     const took = (us) => (us > 0 ? nanos(us * 1e3) : "–");
     words.push(`p50 ${took(p50)}  p99 ${took(p99)}`);
     const width = +tip.dataset.width;
-    const [ok, info, fail] = rates[clamp(Math.floor(time / width), 0, rates.length - 1)];
+    const [ok, differs, info, fail] = rates[clamp(Math.floor(time / width), 0, rates.length - 1)];
     let ended = `${Math.round(ok / width)} op/s ok`;
+    if (+differs) ended += `, ${Math.round(differs / width)} cas differed`;
     if (+info) ended += `, ${Math.round(info / width)} unknown`;
     if (+fail) ended += `, ${Math.round(fail / width)} failed`;
     words.push(ended);
@@ -129,7 +130,7 @@
   for (const plot of all("svg[data-near]")) {
     const [from, to, left, right, top, bottom, low, high] = plot.dataset.near.split(" ").map(Number);
     const dots = [];
-    for (const [kind, word] of [["ok", "ok"], ["no", "failed"], ["in", "outcome unknown"]]) {
+    for (const [kind, word] of [["ok", "ok"], ["df", "value differs"], ["no", "failed"], ["in", "outcome unknown"]]) {
       for (const path of all("path." + kind, plot)) {
         for (const [, x, y] of path.getAttribute("d").matchAll(/M(\S+) (\S+)h\.01/g)) dots.push([+x, +y, word]);
       }

@@ -33,6 +33,8 @@ pub(super) mod ink {
         r##"class="ok" fill="none" stroke="#256cb1" stroke-linecap="round""##;
     pub(in crate::report::html) const FAIL_DOT: &str =
         r##"class="no" fill="none" stroke="#cf222e" stroke-width="2.6" stroke-linecap="round""##;
+    pub(in crate::report::html) const OTHER_DOT: &str =
+        r##"class="df" fill="none" stroke="#8b949e" stroke-width="2" stroke-linecap="round""##;
     pub(in crate::report::html) const INFO_DOT: &str =
         r##"class="in" fill="none" stroke="#e0a015" stroke-width="3" stroke-linecap="round""##;
     pub(in crate::report::html) const CROSS_HAIR: &str =

@@ -10,7 +10,7 @@ use crate::verdict::Verdict;
 
 use super::svg::{escape, put};
 use crate::report::achieved::achieved as achieved_rows;
-use crate::report::distribution::Ranked;
+use crate::report::distribution::{Ending, Ranked};
 use crate::report::text::{
     channels, conclusion, counted, coverage as coverage_rows, figure, grouped,
 };
@@ -99,11 +99,16 @@ fn tiles(record: &RunRecord) -> String {
         ));
     }
     let [ok, fail, info] = record.history.outcomes();
-    let note = format!(
+    let endings = record.history.operations.iter().map(Ending::of);
+    let differing = endings.filter(|ending| *ending == Ending::Differs).count();
+    let mut note = format!(
         "{} failed, {} unknown",
-        grouped(fail as i128),
+        grouped((fail - differing) as i128),
         grouped(info as i128)
     );
+    if differing > 0 {
+        note.push_str(&format!(", {} cas differed", grouped(differing as i128)));
+    }
     tiles.push(("operations ok".to_owned(), grouped(ok as i128), note));
     let mut html = "<dl class=\"tiles\">".to_owned();
     for (title, value, note) in tiles {
@@ -260,7 +265,7 @@ pub(super) fn measures(record: &RunRecord) -> String {
             html,
             "<tr><td>{}</td><td class=\"num\">{}</td>",
             escape(name),
-            ranked.len()
+            grouped(ranked.len() as i128)
         );
         for value in [ranked.at(500), ranked.at(900), ranked.at(990), ranked.max()] {
             let cell = value.map_or_else(|| "–".to_owned(), |value| figure(metric.unit, value));

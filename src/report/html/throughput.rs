@@ -1,12 +1,11 @@
 //! Throughput: operations that ended, per second, stacked by outcome.
 
 use crate::clock::Nanos;
-use crate::history::Outcome;
 use crate::results::RunRecord;
 
 use super::band::{self, Band};
 use super::svg::{Anchor, PAGE_WIDTH, Px, RIGHT, Svg, TimeAxis, ink, put, ticks};
-use crate::report::distribution::over;
+use crate::report::distribution::{Ending, over};
 use crate::report::text::{counted, grouped};
 
 pub(super) fn chart(record: &RunRecord, bands: &[Band], axis: TimeAxis) -> String {
@@ -78,8 +77,8 @@ pub(super) fn legend() -> String {
 pub(super) struct Bins {
     /// In seconds.
     pub(super) width: f64,
-    /// Per bin: ok, info, fail.
-    pub(super) counts: Vec<[u32; 3]>,
+    /// Per bin, in the order of the legend.
+    pub(super) counts: Vec<[u32; 4]>,
 }
 
 impl Bins {
@@ -92,13 +91,14 @@ impl Bins {
             .find(|width| axis.to / width <= MAX_BINS)
             .unwrap_or(axis.to / MAX_BINS);
         let bins = (axis.to / width).ceil().max(1.0) as usize;
-        let mut counts = vec![[0; 3]; bins];
+        let mut counts = vec![[0; 4]; bins];
         for operation in &record.history.operations {
             let end = over(operation, record.plan.timeout).as_secs_f64();
-            let row = match operation.outcome {
-                Outcome::Ok => 0,
-                Outcome::Info => 1,
-                Outcome::Fail => 2,
+            let row = match Ending::of(operation) {
+                Ending::Ok => 0,
+                Ending::Differs => 1,
+                Ending::Info => 2,
+                Ending::Fail => 3,
             };
             counts[((end / width) as usize).min(bins - 1)][row] += 1;
         }
@@ -118,8 +118,9 @@ impl Bins {
 
 const AREA: f64 = 84.0;
 const MAX_BINS: f64 = 240.0;
-const INKS: [(&str, &str); 3] = [
+const INKS: [(&str, &str); 4] = [
     ("ok", r##"class="fo" fill="#4389c9""##),
+    ("cas: value differs", r##"class="fd" fill="#8b949e""##),
     ("info", r##"class="fi" fill="#e0a015""##),
     ("fail", r##"class="ff" fill="#cf222e""##),
 ];
