@@ -9,7 +9,7 @@ from PIL import Image
 WIDTH = 1200
 # Where the picture ends: below this section.
 LAST = "to-anatomy"
-COLOURS = 192
+COLOURS = 256
 
 
 def main(report, folder):
@@ -24,7 +24,7 @@ def main(report, folder):
             clip = {"x": 0, "y": 0, "width": WIDTH, "height": round(bottom) + 8}
             browser.picture(path, clip=clip)
             # Few colours are enough for charts, and a fraction of the bytes.
-            Image.open(path).convert("RGB").quantize(COLOURS).save(path, optimize=True)
+            Image.open(path).convert("RGB").quantize(COLOURS, kmeans=2).save(path, optimize=True)
             print(path, path.stat().st_size, "bytes")
 
 
