@@ -50,7 +50,11 @@ fn every_bundled_plan_is_valid_and_says_what_it_shows() {
     for path in plans {
         let (text, plan) = read(&path);
         let file = path.display();
-        assert!(text.starts_with("# "), "{file} does not say what it shows");
+        let second = text.lines().nth(1).unwrap_or_default();
+        assert!(
+            second.starts_with("# "),
+            "{file} does not say what it shows"
+        );
         assert!(!plan.about.is_empty(), "{file} has no `about`");
         assert!(plan.seed.is_some(), "{file} has no seed");
         assert!(!plan.expect.is_empty(), "{file} expects nothing");

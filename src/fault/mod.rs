@@ -65,7 +65,7 @@ pub use reference::{MANUALS, Manual, reference};
 pub use reorder::Reorder;
 pub use reset::Reset;
 pub use sample::{DurationSpec, ShareSpec};
-pub use selector::{Pool, Selector};
+pub use selector::{Pool, Selector, WORDS as SELECTOR_WORDS};
 pub use split::{Shape, Split};
 pub use stutter::Stutter;
 pub use terminate::Terminate;

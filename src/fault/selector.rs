@@ -58,7 +58,7 @@ pub enum Pool {
 }
 
 /// The fixed words, for "did you mean" and for docs.
-pub(super) const WORDS: &[(&str, Selector)] = &[
+pub const WORDS: &[(&str, Selector)] = &[
     ("all", Selector::All),
     ("leader", Selector::Leader),
     ("claimants", Selector::Claimants),

@@ -20,6 +20,7 @@ mod read_faults;
 mod read_steps;
 mod read_waits;
 mod resolve;
+mod schema;
 mod scope;
 mod sections;
 mod steps;
@@ -28,6 +29,7 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use read_steps::VERBS;
+pub use schema::plan_schema;
 pub use steps::{
     Action, Awaited, Call, Choice, Each, EventName, Exec, Healed, Keep, Order, Otherwise, Random,
     Repeat, Rounds, State, Step, WaitFor,

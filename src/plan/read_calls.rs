@@ -12,7 +12,7 @@ use crate::system::calls;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CallKeys {
+pub(super) struct CallKeys {
     node: Selector,
     #[serde(rename = "do")]
     what: String,
@@ -23,7 +23,7 @@ struct CallKeys {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ExecKeys {
+pub(super) struct ExecKeys {
     command: String,
     node: Option<Selector>,
     timeout: Option<Span>,

@@ -7,16 +7,16 @@ use super::document::{Entry, Kind, Node};
 use super::read_steps::StepReader;
 use super::steps::{Action, Choice, Keep, Random, Step};
 use crate::clock::Nanos;
-use crate::fault::{DurationSpec, FaultSpec, Span};
+use crate::fault::{DurationSpec, Span};
 
 /// More branches or faults at once than a cluster has nodes and links help nobody.
-const MAX_AT_ONCE: u64 = 64;
+pub(super) const MAX_AT_ONCE: u64 = 64;
 
-const MAX_WEIGHT: u64 = 1_000_000;
+pub(super) const MAX_WEIGHT: u64 = 1_000_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RandomKeys {
+pub(super) struct RandomKeys {
     #[serde(rename = "for")]
     length: Span,
     every: DurationSpec,
@@ -32,9 +32,14 @@ enum KeepWord {
     None,
 }
 
+/// Beside `branches`: none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ChoiceKeys {
+pub(super) struct ParallelKeys {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChoiceKeys {
     weight: Option<u64>,
 }
 
@@ -42,6 +47,8 @@ impl StepReader<'_> {
     /// `parallel: {branches: [[...], [...]]}`.
     pub(super) fn parallel(&mut self, path: &str, entry: &Entry) -> Option<Action> {
         let lists = self.list_of("parallel", "branches", entry)?;
+        let own = entry.value.without(&["branches"]);
+        let alone: Option<ParallelKeys> = self.reader.read("parallel", &own);
         let outer = std::mem::replace(&mut self.scope.in_parallel, true);
         let branches: Vec<Vec<Step>> = (0_usize..)
             .zip(lists)
@@ -49,6 +56,7 @@ impl StepReader<'_> {
             .collect();
         self.scope.in_parallel = outer;
         let complete = branches.iter().all(|branch| !branch.is_empty());
+        alone?;
         complete.then_some(Action::Parallel(branches))
     }
 
@@ -121,7 +129,7 @@ impl StepReader<'_> {
                 self.refuse(&what.value, message, "take `until` out");
                 return None;
             }
-            Action::Fault { fault, for_, .. } => for_.is_some() || is_over_at_once(fault),
+            Action::Fault { fault, for_, .. } => for_.is_some() || is_over_at_once(fault.name()),
             Action::Restart { .. } => true,
             _ => {
                 self.refuse(
@@ -161,9 +169,6 @@ impl StepReader<'_> {
 }
 
 /// Faults that leave nothing in force.
-pub(super) const fn is_over_at_once(fault: &FaultSpec) -> bool {
-    matches!(
-        fault,
-        FaultSpec::File(_) | FaultSpec::Reset(_) | FaultSpec::HalfOpen(_)
-    )
+pub(super) fn is_over_at_once(verb: &str) -> bool {
+    matches!(verb, "file" | "reset" | "half_open")
 }

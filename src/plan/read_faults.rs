@@ -15,7 +15,7 @@ const FAULT_KEYS: &[&str] = &["for", "as", "until"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CommonKeys {
+pub(super) struct CommonKeys {
     #[serde(rename = "for")]
     for_: Option<DurationSpec>,
     #[serde(rename = "as")]
@@ -97,7 +97,7 @@ impl StepReader<'_> {
 
     /// Harm that is done once does not last.
     fn refuse_for(&mut self, fault: &FaultSpec, common: &CommonKeys, entry: &Entry) {
-        if common.for_.is_some() && super::read_control::is_over_at_once(fault) {
+        if common.for_.is_some() && super::read_control::is_over_at_once(fault.name()) {
             let message = format!("`{}` is done at once and does not last", fault.name());
             self.refuse_key(entry, &message, "take `for` out");
         }

@@ -49,17 +49,17 @@ pub const VERBS: &[(&str, &str)] = &[
 /// Deeper plans are unreadable; the bound also keeps recursion shallow.
 const MAX_DEPTH: usize = 8;
 
-const MAX_TIMES: u64 = 100_000;
+pub(super) const MAX_TIMES: u64 = 100_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NodeKeys {
+pub(super) struct NodeKeys {
     node: Selector,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RestartKeys {
+pub(super) struct RestartKeys {
     node: Selector,
     #[serde(default = "Terminate::default_grace")]
     grace: Span,
@@ -67,7 +67,7 @@ struct RestartKeys {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RepeatKeys {
+pub(super) struct RepeatKeys {
     times: Option<u64>,
     #[serde(rename = "for")]
     for_: Option<Span>,
@@ -76,7 +76,7 @@ struct RepeatKeys {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EachKeys {
+pub(super) struct EachKeys {
     of: Selector,
     order: Option<OrderWord>,
     #[serde(rename = "as")]

@@ -9,11 +9,11 @@ use super::steps::{Action, Awaited, EventName, Otherwise, State, WaitFor};
 use crate::clock::Nanos;
 use crate::fault::{Selector, Span};
 
-const MAX_OPERATIONS: u64 = 1_000_000_000;
+pub(super) const MAX_OPERATIONS: u64 = 1_000_000_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WaitForKeys {
+pub(super) struct WaitForKeys {
     state: Option<StateWord>,
     ops: Option<u64>,
     event: Option<EventKeys>,

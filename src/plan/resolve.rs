@@ -10,7 +10,7 @@ use super::{ClusterSpec, OnViolation, Plan, ProbeSpec, WorkloadSpec};
 use crate::fault::{FaultSpec, Network};
 
 /// The keys of a plan, in the order in which they are best written.
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "version",
     "name",
     "about",

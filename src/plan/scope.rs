@@ -150,7 +150,7 @@ impl Scope {
     /// A fault begins and stays.
     pub(super) fn open(&mut self, fault: &FaultSpec, name: Option<&str>, place: Range<usize>) {
         // Harm that is done once leaves nothing in force.
-        if super::read_control::is_over_at_once(fault) {
+        if super::read_control::is_over_at_once(fault.name()) {
             return;
         }
         self.open.push(Open {

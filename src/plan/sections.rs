@@ -18,11 +18,14 @@ use crate::fault::{Rate, Share, Span};
 use crate::measure::{Assertion, Subject};
 use crate::system::SYSTEMS;
 
+/// The kinds of load that a plan may name.
+pub(super) const WORKLOADS: &[&str] = &["register"];
+
 /// Larger clusters do not fit one machine with sensible timing.
 pub(super) const MAX_NODES: u8 = 9;
 
-const MAX_CLIENTS: u64 = 1_000;
-const MAX_KEYS: u64 = 100_000;
+pub(super) const MAX_CLIENTS: u64 = 1_000;
+pub(super) const MAX_KEYS: u64 = 100_000;
 const MAX_NAME: usize = 64;
 
 /// A percentage point of rounding: 33.3% three times is meant as the whole.
@@ -30,7 +33,7 @@ const MIX_TOLERANCE: f64 = 0.002;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ClusterKeys {
+pub(super) struct ClusterKeys {
     system: Option<String>,
     nodes: Option<u64>,
     #[serde(default)]
@@ -49,7 +52,7 @@ enum RestartWord {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WorkloadKeys {
+pub(super) struct WorkloadKeys {
     kind: Option<String>,
     reads: Option<ReadsWord>,
     clients: Option<u64>,
@@ -99,7 +102,7 @@ struct MixKeys {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ProbeKeys {
+pub(super) struct ProbeKeys {
     every: Option<Span>,
     deadline: Option<Span>,
     timeout: Option<Span>,
@@ -221,7 +224,7 @@ impl Reader {
         let default = WorkloadSpec::default();
         if let Some(kind) = &read.kind {
             let place = node.locate(kind);
-            self.one_of(&place, kind, &["register"], not_built::WORKLOADS);
+            self.one_of(&place, kind, WORKLOADS, not_built::WORKLOADS);
         }
         let clients = read.clients.unwrap_or_else(|| u64::from(default.clients));
         let clients = self.bounded("clients", clients, MAX_CLIENTS, node);

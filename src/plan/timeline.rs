@@ -134,6 +134,14 @@ fn push_steps(lines: &mut Vec<String>, steps: &[Step], depth: usize) {
     }
 }
 
+impl Action {
+    /// What is done, in a line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        sentence(self)
+    }
+}
+
 fn sentence(action: &Action) -> String {
     match action {
         Action::Fault {

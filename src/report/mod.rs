@@ -13,6 +13,7 @@ mod junit;
 mod markdown;
 mod progress;
 mod summary;
+mod summary_schema;
 mod terminal;
 mod text;
 mod trials;
@@ -28,6 +29,7 @@ use crate::results::RunRecord;
 pub use comparison::{ContrastLine, comparison_table, samples_table};
 pub use html::{INDEX, INDEX_RUNS, counterexample_page, index};
 pub use progress::{fault_line, header, mark_line, phase_line, recovery_line, sync_line};
+pub use summary_schema::summary_schema;
 pub use terminal::Terminal;
 
 /// One view of a run.

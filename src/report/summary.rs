@@ -41,7 +41,7 @@ impl Reporter for Summary {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+pub(super) struct Document<'a> {
     schema: &'static str,
     verdict: Verdict,
     exit_code: u8,
@@ -92,7 +92,7 @@ struct Operations {
 }
 
 #[derive(Serialize)]
-struct Check<'a> {
+pub(super) struct Check<'a> {
     name: &'a str,
     class: Class,
     verdict: Verdict,
@@ -115,7 +115,7 @@ struct MetricLine {
 }
 
 #[derive(Serialize)]
-struct Trial<'a> {
+pub(super) struct Trial<'a> {
     index: Option<u32>,
     fault_id: u32,
     fault: &'a str,
@@ -176,7 +176,7 @@ struct Counterexample<'a> {
 }
 
 impl<'a> Document<'a> {
-    fn of(record: &'a RunRecord) -> Self {
+    pub(super) fn of(record: &'a RunRecord) -> Self {
         let [ok, fail, info] = record.history.outcomes();
         let measurements = &record.measurements;
         Self {
@@ -236,7 +236,7 @@ impl<'a> Beside<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn of(check: &'a crate::check::CheckResult) -> Self {
+    pub(super) fn of(check: &'a crate::check::CheckResult) -> Self {
         Self {
             name: &check.name,
             class: check.class,
@@ -271,7 +271,7 @@ impl MetricLine {
 }
 
 impl<'a> Trial<'a> {
-    fn of(trial: &'a TrialMeasure) -> Self {
+    pub(super) fn of(trial: &'a TrialMeasure) -> Self {
         Self {
             index: trial.trial.map(|trial| trial.0),
             fault_id: trial.fault.0,
@@ -346,7 +346,8 @@ fn number(value: f64) -> Option<Number> {
     }
 }
 
-const SCHEMA: &str = "chaos.summary/1";
+/// Name and version of the format.
+pub(super) const SCHEMA: &str = "chaos.summary/1";
 
 #[cfg(test)]
 mod tests {
