@@ -62,6 +62,18 @@ pub enum Class {
     Assumption,
 }
 
+impl Class {
+    /// As in results files.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Safety => "safety",
+            Self::Objective => "objective",
+            Self::Assumption => "assumption",
+        }
+    }
+}
+
 /// What one check concluded: a line of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckResult {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::check::{CheckResult, Class};
+use crate::check::CheckResult;
 use crate::results::RunRecord;
 use crate::verdict::Verdict;
 
@@ -44,7 +44,7 @@ impl Reporter for Junit {
 fn case(record: &RunRecord, check: &CheckResult) -> TestCase {
     let status = match check.verdict {
         Verdict::Pass => TestCaseStatus::success(),
-        Verdict::Fail => not_passed(NonSuccessKind::Failure, class(check.class), record, check),
+        Verdict::Fail => not_passed(NonSuccessKind::Failure, check.class.word(), record, check),
         Verdict::Unknown => not_passed(NonSuccessKind::Error, "inconclusive", record, check),
     };
     let mut case = TestCase::new(check.name.clone(), status);
@@ -75,14 +75,6 @@ fn not_passed(
         check.reason, check.limit, check.measured, record.folder, record.reproduce
     ));
     status
-}
-
-const fn class(class: Class) -> &'static str {
-    match class {
-        Class::Safety => "safety",
-        Class::Objective => "objective",
-        Class::Assumption => "assumption",
-    }
 }
 
 #[cfg(test)]

@@ -7,10 +7,13 @@ mod achieved;
 mod comparison;
 mod counterexample;
 mod distribution;
+mod github;
 mod hdr;
 mod html;
+mod jsonl;
 mod junit;
 mod markdown;
+mod openmetrics;
 mod progress;
 mod summary;
 mod summary_schema;
@@ -28,6 +31,8 @@ use crate::results::RunRecord;
 
 pub use comparison::{ContrastLine, comparison_table, samples_table};
 pub use html::{INDEX, INDEX_RUNS, counterexample_page, index};
+pub use github::{github, github_failure};
+pub use jsonl::json_lines;
 pub use progress::{fault_line, header, mark_line, phase_line, recovery_line, sync_line};
 pub use summary_schema::summary_schema;
 pub use terminal::Terminal;
@@ -52,6 +57,7 @@ pub const REPORTERS: &[&dyn Reporter] = &[
     &summary::Summary,
     &junit::Junit,
     &trials::Trials,
+    &openmetrics::OpenMetrics,
     &hdr::IntervalLog,
     &hdr::ALL,
     &hdr::READ,
