@@ -45,7 +45,7 @@ fn check_run(name: &str, arguments: &CheckArguments, color: Color) -> Result<Exi
     let folder = open(&arguments.out, name)?;
     let record = judge(&folder).map_err(|error| unreadable(&error))?;
     let drawn = picture::keep(&record, &folder);
-    run::print(arguments.file.output(), &record, color)?;
+    run::print(arguments.file.output(), &record, &folder, color)?;
     if let (Some(path), Format::Human) = (drawn, arguments.file.output()) {
         failure::output(&format!("picture {}\n", path.display()));
     }

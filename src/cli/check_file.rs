@@ -149,8 +149,8 @@ pub(super) fn check_file(
     };
     match arguments.output() {
         Format::Quiet => {}
-        Format::Json => failure::output(&checked.json()),
-        Format::Human => {
+        Format::Json | Format::Jsonl => failure::output(&checked.json()),
+        Format::Human | Format::Github => {
             failure::output(&checked.text(color.enabled(std::io::stdout().is_terminal())));
         }
     }

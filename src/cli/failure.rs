@@ -52,15 +52,23 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What went wrong, what caused it, what to do; a line each.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("{}\n", self.message.trim_end());
+        for cause in &self.causes {
+            text += &format!("caused by: {cause}\n");
+        }
+        if let Some(help) = &self.help {
+            text += &format!("help: {help}\n");
+        }
+        text
+    }
+}
+
 /// Prints a failure to stderr.
 pub(super) fn print(failure: &Failure) {
-    let mut text = format!("error: {}\n", failure.message.trim_end());
-    for cause in &failure.causes {
-        text += &format!("caused by: {cause}\n");
-    }
-    if let Some(help) = &failure.help {
-        text += &format!("help: {help}\n");
-    }
+    let text = format!("error: {}", failure.text());
     // Nobody is left to be told if stderr is closed.
     drop(std::io::stderr().lock().write_all(text.as_bytes()));
 }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::failure::{self, Failure};
+use super::runs;
 use crate::check::{MODELS, WEAK};
 use crate::exit::Exit;
 use crate::fault::FaultSpec;
-use crate::history::formats::Format;
+use crate::history::formats;
 use crate::measure::METRICS;
-use crate::results::{RunFolder, runs};
 use crate::system::SYSTEMS;
 
 /// What to show.
@@ -22,6 +22,18 @@ pub(super) struct ListArguments {
     /// The results root in which runs are looked up
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
+    /// What to print on stdout; JSON only of one list
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+/// What to print on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table
+    Human,
+    /// A list of objects
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,8 +58,19 @@ pub(super) fn list(arguments: &ListArguments) -> Result<Exit, Failure> {
         What::Metrics,
     ];
     match arguments.what {
-        Some(What::Runs) => failure::output(&list_runs(arguments)),
+        Some(What::Runs) if arguments.format == Format::Json => {
+            failure::output(&runs::json(&arguments.out)?);
+        }
+        Some(What::Runs) => failure::output(&runs::table(&arguments.out)),
+        Some(what) if arguments.format == Format::Json => {
+            failure::output(&json(&entries(what))?);
+        }
         Some(what) => failure::output(&rows(&entries(what))),
+        None if arguments.format == Format::Json => {
+            let message = "`--format json` needs to know which list";
+            return Err(Failure::new(Exit::Usage, message)
+                .help("write for example `chaos list runs --format json`"));
+        }
         None => {
             for what in all {
                 let name = what
@@ -77,7 +100,7 @@ fn entries(what: What) -> Vec<(&'static str, &'static str)> {
             models.chain(weaker).collect()
         }
         What::Formats => {
-            let formats = Format::ALL.into_iter();
+            let formats = formats::Format::ALL.into_iter();
             formats
                 .map(|format| (format.name(), format.summary()))
                 .collect()
@@ -101,22 +124,12 @@ fn rows(entries: &[(&str, &str)]) -> String {
         .collect()
 }
 
-/// One line per run, newest first: verdict, exit code, folder.
-fn list_runs(arguments: &ListArguments) -> String {
-    let ids = runs(&arguments.out);
-    if ids.is_empty() {
-        return format!("no runs in {}\n", arguments.out.display());
-    }
-    let line = |id: &String| {
-        let summary = RunFolder::open(&arguments.out, id)
-            .ok()
-            .and_then(|folder| folder.read("summary.json").ok())
-            .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
-        let verdict = summary
-            .as_ref()
-            .and_then(|summary| summary["verdict"].as_str().map(str::to_owned))
-            .unwrap_or_else(|| "not judged".to_owned());
-        format!("  {verdict:<10}  {id}\n")
-    };
-    ids.iter().map(line).collect()
+/// Names and meanings for programs.
+fn json(entries: &[(&str, &str)]) -> Result<String, Failure> {
+    let list: Vec<serde_json::Value> = entries
+        .iter()
+        .map(|(name, about)| serde_json::json!({"name": name, "about": about}))
+        .collect();
+    let text = serde_json::to_string_pretty(&list);
+    Ok(text.map_err(|error| Failure::of(Exit::Bug, &error))? + "\n")
 }

@@ -10,21 +10,28 @@ mod check;
 mod check_file;
 mod compare;
 mod doctor;
+mod examples;
 mod failure;
+mod github;
 mod heal;
 mod list;
+mod man;
+mod new;
 mod picture;
 mod plans;
 mod progress;
 mod proxy;
 mod report;
 mod run;
+mod runs;
+mod schema;
+mod together;
 mod validate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
 
@@ -64,6 +71,14 @@ enum Command {
     Heal(heal::HealArguments),
     /// Show what there is: runs, faults, systems, workloads, models, metrics
     List(list::ListArguments),
+    /// Write a plan to start from, with comments that explain it
+    New(new::NewArguments),
+    /// Print the JSON Schema of plans, or of summary.json
+    Schema(schema::SchemaArguments),
+    /// Print what a shell needs to complete commands
+    Completions(man::CompletionsArguments),
+    /// Print the manual page, or write those of all commands
+    Man(man::ManArguments),
 }
 
 /// When to use colour.
@@ -75,23 +90,43 @@ enum Color {
 }
 
 impl Color {
-    /// Whether output to a terminal (or not) is coloured. `NO_COLOR` and `CLICOLOR_FORCE` are
-    /// honoured as their conventions ask.
+    /// Whether output to a terminal (or not) is coloured, by the conventions of `NO_COLOR`,
+    /// `CLICOLOR` and `CLICOLOR_FORCE`.
     fn enabled(self, is_terminal: bool) -> bool {
-        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        self.decide(is_terminal, |name| std::env::var(name).ok())
+    }
+
+    /// An option decides before any variable; then `NO_COLOR`, if it is not empty; then
+    /// `CLICOLOR_FORCE`, if it is neither empty nor 0; then `CLICOLOR=0` and a dumb terminal.
+    fn decide(self, is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+        let set = |name| variable(name).is_some_and(|value| !value.is_empty());
+        let is = |name, word| variable(name).is_some_and(|value| value == word);
         match self {
             Self::Always => true,
             Self::Never => false,
             Self::Auto if set("NO_COLOR") => false,
-            Self::Auto => is_terminal || set("CLICOLOR_FORCE"),
+            Self::Auto if set("CLICOLOR_FORCE") && !is("CLICOLOR_FORCE", "0") => true,
+            Self::Auto => is_terminal && !is("CLICOLOR", "0") && !is("TERM", "dumb"),
         }
     }
+}
+
+/// The command line as clap knows it, with its examples.
+fn command() -> clap::Command {
+    examples::with_examples(bare_command())
+}
+
+/// The same without examples, which manual pages have in a section of their own.
+fn bare_command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the command that `arguments` (with the program's name first) ask for.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = match Arguments::try_parse_from(arguments) {
+    let matches = command().try_get_matches_from(arguments);
+    let parsed = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+    let parsed = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
             // The only failure left is that the terminal is gone.
@@ -118,10 +153,57 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Heal(arguments) => heal::heal(&arguments),
         Command::List(arguments) => list::list(&arguments),
+        Command::New(arguments) => new::new(&arguments),
+        Command::Schema(arguments) => schema::schema(&arguments),
+        Command::Completions(arguments) => man::completions(&arguments),
+        Command::Man(arguments) => man::man(&arguments),
     };
     let exit = done.unwrap_or_else(|failure| {
         failure::print(&failure);
         failure.exit
     });
     exit.code().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_follows_the_option_then_the_conventions() {
+        let with = |color: Color, variables: &[(&str, &str)], is_terminal: bool| {
+            color.decide(is_terminal, |name| {
+                let mut known = variables.iter();
+                known
+                    .find(|(known, _)| *known == name)
+                    .map(|(_, value)| (*value).to_owned())
+            })
+        };
+        let auto = Color::Auto;
+        assert!(with(auto, &[], true) && !with(auto, &[], false));
+        assert!(!with(auto, &[("NO_COLOR", "1")], true));
+        assert!(
+            with(auto, &[("NO_COLOR", "")], true),
+            "an empty one is none"
+        );
+        assert!(!with(auto, &[("CLICOLOR", "0")], true));
+        assert!(with(auto, &[("CLICOLOR", "1")], true));
+        assert!(!with(auto, &[("CLICOLOR", "1")], false));
+        assert!(with(auto, &[("CLICOLOR_FORCE", "1")], false));
+        assert!(!with(auto, &[("CLICOLOR_FORCE", "0")], false));
+        assert!(with(
+            auto,
+            &[("CLICOLOR", "0"), ("CLICOLOR_FORCE", "1")],
+            false
+        ));
+        assert!(!with(
+            auto,
+            &[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")],
+            true
+        ));
+        assert!(!with(auto, &[("TERM", "dumb")], true));
+        let contrary = [("NO_COLOR", "1"), ("TERM", "dumb")];
+        assert!(with(Color::Always, &contrary, false));
+        assert!(!with(Color::Never, &[("CLICOLOR_FORCE", "1")], true));
+    }
 }

@@ -31,6 +31,6 @@ pub(super) fn report(arguments: &ReportArguments, color: Color) -> Result<Exit, 
     let folder = open(&arguments.out, &arguments.run)?;
     let record = judge(&folder).map_err(|error| unreadable(&error))?;
     run::save(&record, &folder)?;
-    run::print(arguments.format, &record, color)?;
+    run::print(arguments.format, &record, &folder, color)?;
     Ok(Exit::Pass)
 }

@@ -11,8 +11,10 @@ use super::ab::{self, Variant};
 use super::beside::{self, Wanted};
 use super::compare::{Shape, parse_percent};
 use super::failure::{self, Failure};
+use super::github;
 use super::plans::{self, Source};
 use super::progress::Shown;
+use super::together::{self, Line};
 use crate::cluster::{Leftover, remove_leftovers};
 use crate::exit::Exit;
 use crate::plan::Plan;
@@ -141,6 +143,10 @@ pub(super) enum Format {
     Human,
     /// summary.json
     Json,
+    /// One JSON object a line: phases, trials, checks; last summary.json
+    Jsonl,
+    /// The report as text, an annotation for each check that did not pass, and the step's summary
+    Github,
     /// Nothing; the exit code says it all
     Quiet,
 }
@@ -264,33 +270,38 @@ fn run_plans(arguments: &RunArguments, color: Color) -> Result<Exit, Failure> {
     clear_the_ground();
     let several = loaded.len() > 1;
     let mut exit = Exit::Pass;
-    let mut table = Vec::new();
+    let mut done = Vec::new();
     for (source, plan) in loaded {
-        let name = plan.name.clone();
+        let (name, path) = (plan.name.clone(), source.path.clone());
         let view = RunView {
             format: arguments.format,
             color,
         };
         let one = run_one(arguments, (source, plan), view);
-        let (one, verdict, folder) = match one {
-            Ok(record) => (record.exit, record.verdict.word(), record.folder),
-            Err(failure) if several => {
-                failure::print(&failure);
-                (failure.exit, "error", String::new())
+        let one = match one {
+            Ok(record) => {
+                done.push(Line::of(&record));
+                record.exit
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                if arguments.format == Format::Github {
+                    failure::output(&report::github_failure(&path, &failure.text()));
+                }
+                if !several {
+                    return Err(failure);
+                }
+                failure::print(&failure);
+                done.push(Line::without_result(name, &failure));
+                failure.exit
+            }
         };
-        table.push(format!(
-            "  {verdict:<8} {:<4} {name:<24} {folder}\n",
-            one.code()
-        ));
         exit = exit.merge(one);
         if matches!(one, Exit::Interrupted | Exit::Terminated) {
             break;
         }
     }
-    if several && arguments.format == Format::Human {
-        failure::output(&format!("\n  verdict  exit plan\n{}", table.concat()));
+    if several && matches!(arguments.format, Format::Human | Format::Github) {
+        failure::output(&together::table(&done));
     }
     Ok(exit)
 }
@@ -383,7 +394,7 @@ fn run_one(
     let record = judge(&folder).map_err(|error| explain_judging(&error))?;
     save(&record, &folder)?;
     clean(arguments.keep, &record, &folder);
-    print(view.format, &record, view.color)?;
+    print(view.format, &record, &folder, view.color)?;
     Ok(record)
 }
 
@@ -409,7 +420,12 @@ fn list(folder: &RunFolder) {
 }
 
 /// Prints the result on stdout.
-pub(super) fn print(format: Format, record: &RunRecord, color: Color) -> Result<(), Failure> {
+pub(super) fn print(
+    format: Format,
+    record: &RunRecord,
+    folder: &RunFolder,
+    color: Color,
+) -> Result<(), Failure> {
     let mut out = Vec::new();
     let written = match format {
         Format::Human => {
@@ -417,6 +433,8 @@ pub(super) fn print(format: Format, record: &RunRecord, color: Color) -> Result<
             report::Reporter::write(&report::Terminal { colour }, record, &mut out)
         }
         Format::Json => report::json(record, &mut out),
+        Format::Jsonl => report::json_lines(record, &mut out),
+        Format::Github => return github::print(record, folder),
         Format::Quiet => Ok(()),
     };
     written.map_err(|error| Failure::of(Exit::Bug, &error))?;

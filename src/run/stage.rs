@@ -73,6 +73,9 @@ impl Stage {
     pub(super) fn record_at(&self, time: Nanos, kind: EventKind) {
         self.tracker.borrow_mut().take(&kind);
         self.board.set_leader(self.view().leader());
+        if let EventKind::Phase { phase } = &kind {
+            self.progress.now(&phase.replace('_', " "));
+        }
         self.so_far.borrow_mut().push(Event {
             time,
             kind: kind.clone(),

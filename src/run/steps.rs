@@ -101,7 +101,17 @@ impl<'a> Conductor<'a> {
         })
     }
 
+    /// Shows what goes on now.
+    fn tell_step(&self, step: &Step) {
+        let what = step.action.sentence();
+        self.stage.progress.now(&match self.shared.trial.get() {
+            Some(trial) => format!("{trial}  {what}"),
+            None => what,
+        });
+    }
+
     pub(super) async fn step(&mut self, step: &Step) -> Result<(), Break> {
+        self.tell_step(step);
         match &step.action {
             Action::Fault {
                 fault,
