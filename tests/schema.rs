@@ -406,3 +406,39 @@ fn whatever_the_schema_flags_the_parser_refuses() {
         "{flagged} flagged, {taken} taken"
     );
 }
+
+/// A workflow that is no YAML, or calls chaos in a way that it does not know, would fail at night.
+#[test]
+fn the_workflows_are_yaml_and_call_chaos_as_it_is() {
+    let folder = root().join(".github/workflows");
+    let mut calls = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let (name, text) = read(&entry.unwrap().path());
+        let workflow: Value = serde_yaml::from_str(&text).unwrap();
+        for step in workflow["jobs"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|job| job["steps"].as_array().unwrap())
+        {
+            let run = step["run"].as_str().unwrap_or_default();
+            assert!(
+                step["uses"].is_string() || !run.is_empty(),
+                "{name}: {step}"
+            );
+            for line in run.lines().filter(|line| line.contains("/chaos run ")) {
+                let (_, arguments) = line.split_once("/chaos ").unwrap();
+                let told = std::process::Command::new(env!("CARGO_BIN_EXE_chaos"))
+                    .args(arguments.split_whitespace())
+                    .arg("--dry-run")
+                    .current_dir(root())
+                    .output()
+                    .unwrap();
+                let stderr = String::from_utf8_lossy(&told.stderr).into_owned();
+                assert!(told.status.success(), "{line}: {stderr}");
+                calls += 1;
+            }
+        }
+    }
+    assert!(calls >= 2, "{calls}");
+}
