@@ -1,3 +1,5 @@
+//! Laws of comparisons, and cases whose answer is known.
+
 use super::*;
 use crate::seed::{Seed, Stream};
 

@@ -1,3 +1,5 @@
+//! What is an assertion, and what is refused with which words.
+
 use super::*;
 
 fn comparison(text: &str) -> Comparison {
