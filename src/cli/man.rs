@@ -77,6 +77,7 @@ fn page(name: &str, title: &str, command: Command) -> std::io::Result<(String, S
     let version = env!("CARGO_PKG_VERSION");
     Man::new(command.version(version))
         .title(title.to_uppercase())
+        .source(format!("chaos {version}"))
         .render(&mut bytes)?;
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
     let examples = EXAMPLES.iter().find(|(known, _)| *known == name);
@@ -138,7 +139,9 @@ mod tests {
             .find(|(name, _)| name == "chaos-run.1")
             .unwrap();
         assert!(
-            run.1.contains("\\-\\-trials") && run.1.contains("chaos run plans"),
+            run.1.contains("CHAOS-RUN 1  \"chaos ")
+                && run.1.contains("\\-\\-trials")
+                && run.1.contains("chaos run plans"),
             "{}",
             run.1
         );

@@ -158,8 +158,12 @@ impl ReadError {
                     .label(format!("in `{owner}`"))
             }
             What::UnknownKey { key, known } => {
-                Diagnostic::error(span, format!("unknown key `{key}` in `{owner}`"))
-                    .help(did_you_mean(&key, &known, "known keys are"))
+                let help = if known.is_empty() {
+                    format!("take `{key}` out")
+                } else {
+                    did_you_mean(&key, &known, "known keys are")
+                };
+                Diagnostic::error(span, format!("unknown key `{key}` in `{owner}`")).help(help)
             }
             What::UnknownWord { word, known } => {
                 Diagnostic::error(span, format!("`{word}` is not known here"))
