@@ -60,6 +60,32 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "compare",
+        &[
+            (
+                "chaos compare results/baseline/kill-leader.json latest",
+                "the newest run beside a baseline",
+            ),
+            (
+                "chaos compare latest RUN --fail-on-regression 10%",
+                "for CI: exit code 4 if it is slower",
+            ),
+        ],
+    ),
+    (
+        "baseline",
+        &[
+            (
+                "chaos baseline latest",
+                "keep the samples of the newest run",
+            ),
+            (
+                "chaos baseline latest RUN --to before.json",
+                "of two runs, in a file of your own",
+            ),
+        ],
+    ),
+    (
         "validate",
         &[
             (
