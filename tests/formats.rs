@@ -128,6 +128,10 @@ fn several_plans_are_a_table_and_data_are_kept_as_asked() {
     assert!(!path.join("step.md").exists());
     for entry in std::fs::read_dir(path.join("results")).unwrap() {
         let nodes = entry.unwrap().path().join("nodes");
+        // The list of all runs lies beside them.
+        if !nodes.exists() {
+            continue;
+        }
         assert!(!nodes.join("n1/data").exists() && nodes.join("n1").exists());
     }
     let output = chaos(&["run", "plans/b.yaml", "--keep", "always"], path);

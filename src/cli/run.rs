@@ -79,10 +79,10 @@ pub(super) struct RunArguments {
 #[derive(Debug, Args)]
 pub(super) struct AbArguments {
     /// Run two builds of the nodes by turns and compare them
-    #[arg(long = "ab", num_args = 2, value_names = ["PATH_A", "PATH_B"], conflicts_with = "node_bin")]
+    #[arg(id = "ab", long = "ab", num_args = 2, value_names = ["PATH_A", "PATH_B"], conflicts_with = "node_bin")]
     pub(super) paths: Vec<PathBuf>,
     /// A setting of side B only; without --ab both sides are the same build
-    #[arg(long = "ab-set", value_name = "cluster.config.NAME=VALUE", value_parser = parse_setting)]
+    #[arg(id = "ab_set", long = "ab-set", value_name = "cluster.config.NAME=VALUE", value_parser = parse_setting)]
     pub(super) set: Vec<(String, String)>,
     /// In how many rounds the two take turns
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

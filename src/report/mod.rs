@@ -30,8 +30,8 @@ use std::io::{self, Write};
 use crate::results::RunRecord;
 
 pub use comparison::{ContrastLine, comparison_table, samples_table};
-pub use html::{INDEX, INDEX_RUNS, counterexample_page, index};
 pub use github::{github, github_failure};
+pub use html::{INDEX, INDEX_RUNS, counterexample_page, index};
 pub use jsonl::json_lines;
 pub use progress::{fault_line, header, mark_line, phase_line, recovery_line, sync_line};
 pub use summary_schema::summary_schema;
