@@ -71,3 +71,12 @@ fuzz n="100000" *targets="":
 # What the storage costs on this machine's disk, with N entries (release build).
 storage-cost n="1000000":
     CHAOS_STORAGE_ENTRIES={{n}} cargo test --release -p chaos-node --test storage cost:: -- --nocapture --test-threads=1
+
+# Where the load generator saturates (release build, the stub with known delays).
+bench-load *rates:
+    cargo build --release
+    benches/load.sh target/release/chaos {{rates}}
+
+# Known delays against what is measured: latency, failover, outages, load.
+selftest:
+    cargo run --release -- run plans/selftest.yaml plans/selftest-outage.yaml plans/selftest-load.yaml

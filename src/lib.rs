@@ -4,6 +4,7 @@
 //! (docs/architecture.md, enforced by `tests/tidy.rs`).
 
 pub mod alarm;
+pub mod background;
 pub mod clock;
 pub mod dial;
 pub mod exit;

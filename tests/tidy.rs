@@ -11,7 +11,16 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["ready"],
     &[
-        "alarm", "clock", "dial", "id", "parcel", "registry", "seed", "space", "verdict",
+        "alarm",
+        "background",
+        "clock",
+        "dial",
+        "id",
+        "parcel",
+        "registry",
+        "seed",
+        "space",
+        "verdict",
     ],
     &["exit"],
     &["history"],

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::encode::{encode_complete, encode_header, encode_invoke};
 use super::event_lines::{encode_event, encode_events_header};
 use super::{Action, Event, EventKind, Header, KeyId, Operation, Outcome, Value, Values};
+use crate::background::give_way;
 use crate::clock::Nanos;
 use crate::id::{NodeId, ProcessId};
 
@@ -109,6 +110,7 @@ impl Recorder {
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || {
+                give_way();
                 let values = Values::default();
                 let files = Files {
                     history,

@@ -17,6 +17,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use crate::alarm::{self, Alarm};
+use crate::background::go_first;
 use crate::clock::{Nanos, RunClock};
 use crate::history::{EventKind, Recorder};
 use crate::id::NodeId;
@@ -25,6 +27,7 @@ use crate::system::System;
 use crate::workload::Generator;
 
 pub use board::Board;
+use pacer::Pacer;
 pub use pacer::Timer;
 pub use probe::{ProbeSettings, probe_key};
 pub use worker::{Pin, WorkerSettings};
@@ -86,9 +89,16 @@ impl Load {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        let timer = {
+            let _inside = runtime.enter();
+            alarm::Timer::new()?
+        };
         let thread = std::thread::Builder::new()
             .name("load".to_owned())
-            .spawn(move || LocalSet::new().block_on(&runtime, serve(settings, commands)))?;
+            .spawn(move || {
+                go_first();
+                LocalSet::new().block_on(&runtime, serve(settings, timer, commands));
+            })?;
         Ok(Self {
             command,
             thread: Some(thread),
@@ -120,9 +130,11 @@ impl Drop for Load {
     }
 }
 
-async fn serve(settings: LoadSettings, commands: watch::Receiver<Command>) {
+async fn serve(settings: LoadSettings, timer: alarm::Timer, commands: watch::Receiver<Command>) {
     let mut tasks = tokio::task::JoinSet::new();
-    let shared = worker::Shared::new(settings);
+    let alarm = Alarm::new(timer);
+    let ringing = tokio::task::spawn_local(Rc::clone(&alarm).ring());
+    let shared = worker::Shared::new(settings, alarm);
     for index in 0..shared.workers.count {
         tasks.spawn_local(worker::work(Rc::clone(&shared), index, commands.clone()));
     }
@@ -133,6 +145,7 @@ async fn serve(settings: LoadSettings, commands: watch::Receiver<Command>) {
     }
     tasks.spawn_local(sample_lag(Rc::clone(&shared), commands));
     while tasks.join_next().await.is_some() {}
+    ringing.abort();
 }
 
 /// Writes down how late this thread's timers fire: the noise floor of everything measured here.

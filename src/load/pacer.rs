@@ -2,13 +2,16 @@
 //! which would stand in every latency.
 
 use std::io;
+use std::rc::Rc;
 
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
 use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
 
+use crate::alarm::{Alarm, Bell};
 use crate::clock::{Nanos, RunClock};
 use crate::ready::readable;
 
@@ -58,6 +61,30 @@ impl Timer {
                 Ok(_) => return,
                 Err(_would_block) => {}
             }
+        }
+    }
+}
+
+/// A place at the alarm that all of the load share: many who wait cost the kernel one timer.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    bell: Bell,
+    clock: RunClock,
+}
+
+impl Pacer {
+    pub(super) fn new(clock: RunClock, alarm: &Rc<Alarm>) -> Self {
+        Self {
+            bell: Bell::new(Rc::clone(alarm)),
+            clock,
+        }
+    }
+
+    /// Waits until the run's clock shows `due`. May be dropped at any time.
+    pub(super) async fn until(&mut self, due: Nanos) {
+        let left = due.since(self.clock.now());
+        if left > Nanos::ZERO {
+            self.bell.until(Instant::now() + left.into()).await;
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::worker::Shared;
-use super::{CONNECT_WITHIN, Command, Timer, stopped};
+use super::{CONNECT_WITHIN, Command, Pacer, stopped};
 use crate::clock::Nanos;
 use crate::history::{Action, EventKind, Outcome, Probe, ProbeOp, Value};
 use crate::id::NodeId;
@@ -83,9 +83,7 @@ pub(super) fn spawn(
 /// Sends probes at their intended times until told to stop; then waits for those in flight.
 async fn beat(vantage: Rc<Vantage>, mut commands: watch::Receiver<Command>) {
     let clock = vantage.shared.clock;
-    let Ok(mut timer) = Timer::new(clock) else {
-        return;
-    };
+    let mut timer = Pacer::new(clock, &vantage.shared.alarm);
     let mut probes = JoinSet::new();
     // Vantages are spread over one period so that they do not all fire at once.
     let nodes = vantage.shared.nodes.len() as u64 * 2;

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Board, CONNECT_WITHIN, Command, LoadSettings, ProbeSettings, Timer, stopped};
+use super::{Board, CONNECT_WITHIN, Command, LoadSettings, Pacer, ProbeSettings, stopped};
+use crate::alarm::Alarm;
 use crate::clock::{Nanos, RunClock};
 use crate::history::{Action, Completion, Invocation, Operation, Outcome, Recorder, Value};
 use crate::id::{NodeId, ProcessId};
@@ -54,6 +55,9 @@ pub(super) struct Shared {
     pub(super) clock: RunClock,
     pub(super) recorder: Recorder,
     pub(super) board: Arc<Board>,
+    pub(super) alarm: Rc<Alarm>,
+    /// When the load began.
+    began: Nanos,
     keys: Vec<Arc<str>>,
     generator: RefCell<Box<dyn Generator>>,
     seed: Seed,
@@ -61,8 +65,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(settings: LoadSettings) -> Rc<Self> {
+    pub(super) fn new(settings: LoadSettings, alarm: Rc<Alarm>) -> Rc<Self> {
         Rc::new(Self {
+            alarm,
+            began: settings.clock.now(),
             system: settings.system,
             nodes: settings.nodes,
             workers: settings.workers,
@@ -91,7 +97,7 @@ impl Shared {
 /// One worker.
 struct Worker {
     shared: Rc<Shared>,
-    timer: Timer,
+    timer: Pacer,
     backoff: Stream,
     process: ProcessId,
     /// All nodes; the worker's own first.
@@ -104,9 +110,7 @@ struct Worker {
 
 /// Works until told to stop.
 pub(super) async fn work(shared: Rc<Shared>, index: u32, mut commands: watch::Receiver<Command>) {
-    let Ok(mut worker) = Worker::new(shared, index) else {
-        return;
-    };
+    let mut worker = Worker::new(shared, index);
     let holds = commands.clone();
     let mut intended = worker.first_start(index);
     loop {
@@ -130,7 +134,7 @@ pub(super) async fn work(shared: Rc<Shared>, index: u32, mut commands: watch::Re
 }
 
 impl Worker {
-    fn new(shared: Rc<Shared>, index: u32) -> std::io::Result<Self> {
+    fn new(shared: Rc<Shared>, index: u32) -> Self {
         let mut nodes: Vec<_> = shared
             .nodes
             .iter()
@@ -138,8 +142,8 @@ impl Worker {
             .collect();
         let own = index as usize % nodes.len();
         nodes.rotate_left(own);
-        Ok(Self {
-            timer: Timer::new(shared.clock)?,
+        Self {
+            timer: Pacer::new(shared.clock, &shared.alarm),
             backoff: shared.seed.stream(&format!("worker {index}")),
             process: shared.new_process(),
             nodes,
@@ -147,7 +151,7 @@ impl Worker {
             connection: None,
             last_use: Nanos::ZERO,
             shared,
-        })
+        }
     }
 
     /// Time between two intended starts of this worker; `None` = no pause.
@@ -157,12 +161,12 @@ impl Worker {
         Some(Nanos::from(Duration::from_secs_f64(seconds)))
     }
 
-    /// Workers start evenly spread over one period.
+    /// When the first operation of this worker is meant to start.
     fn first_start(&self, index: u32) -> Nanos {
-        let now = self.shared.clock.now();
-        self.period().map_or(now, |period| {
-            now + Nanos(period.0 / u64::from(self.shared.workers.count) * u64::from(index))
-        })
+        let now = self.shared.began;
+        let count = u64::from(self.shared.workers.count);
+        self.period()
+            .map_or(now, |period| now + offset(period, count, u64::from(index)))
     }
 
     /// Waits for the intended start, for the load not to be held, and for a connection. A
@@ -347,6 +351,16 @@ impl Worker {
     }
 }
 
+/// Workers start evenly spread over one period; but where more than one would start within a
+/// [`TICK`], those start together: the kernel's timer costs more than an operation.
+fn offset(period: Nanos, count: u64, index: u64) -> Nanos {
+    let even = Nanos(period.0 * index / count.max(1));
+    if period.0 / count.max(1) >= TICK.0 {
+        return even;
+    }
+    Nanos(even.0 / TICK.0 * TICK.0)
+}
+
 /// What a reply tells about the register.
 fn learned(action: &Action, reply: &Reply) -> Option<Value> {
     match (action, reply.outcome) {
@@ -358,6 +372,9 @@ fn learned(action: &Action, reply: &Reply) -> Option<Value> {
 
 /// A healthy node opens a session within a few milliseconds.
 const CONNECT_FIRST: Duration = Duration::from_millis(40);
+
+/// The shortest time between two instants at which operations are meant to start.
+const TICK: Nanos = Nanos(200_000);
 
 /// An idle connection is used at least this often, well below any session timeout.
 const PING_EVERY: Nanos = Nanos::from_secs(2);
@@ -383,6 +400,19 @@ mod tests {
             learned(&write, &Reply::lost(&write, "eof".to_owned())),
             None
         );
+    }
+
+    #[test]
+    fn workers_start_evenly_spread_and_at_high_rates_a_few_at_once() {
+        let starts = |period, count| -> Vec<u64> {
+            (0..count)
+                .map(|index| offset(Nanos::from_millis(period), count, index).0 / 1_000)
+                .collect()
+        };
+        assert_eq!(starts(20, 4), [0, 5_000, 10_000, 15_000]);
+        let many = starts(4, 200);
+        assert_eq!(many[..11], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 200]);
+        assert_eq!(many[199], 3_800);
     }
 
     #[test]

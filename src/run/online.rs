@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
+use crate::background::give_way;
 use crate::check::online::{Bounds, Online, Violation};
 use crate::history::{EventKind, Operation, Recorded, Tap, Value, Values};
 use crate::model::Call;
@@ -53,7 +54,10 @@ pub(super) fn start() -> io::Result<(Tap, Watch)> {
     let lost = Arc::clone(&fell_behind);
     let thread = std::thread::Builder::new()
         .name("online".to_owned())
-        .spawn(move || check(&received, &tell, &fell_behind))?;
+        .spawn(move || {
+            give_way();
+            check(&received, &tell, &fell_behind);
+        })?;
     let mut operations: Option<SyncSender<Recorded>> = Some(operations);
     let tap = move |recorded| {
         let Some(sender) = &operations else {
