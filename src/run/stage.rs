@@ -71,7 +71,7 @@ impl Stage {
 
     /// Writes an event, and believes it.
     pub(super) fn record_at(&self, time: Nanos, kind: EventKind) {
-        self.tracker.borrow_mut().take(&kind);
+        self.tracker.borrow_mut().take(time, &kind);
         self.board.set_leader(self.view().leader());
         if let EventKind::Phase { phase } = &kind {
             self.progress.now(&phase.replace('_', " "));

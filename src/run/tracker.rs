@@ -1,5 +1,6 @@
 //! What the harness believes about each node, from its process and from what it reports: pure.
 
+use crate::clock::Nanos;
 use crate::cluster::{ClusterView, Effect, NodeView, ProcessState, Role};
 use crate::history::{EventKind, NodeEvent, NodeEventKind};
 use crate::id::NodeId;
@@ -8,6 +9,11 @@ use crate::id::NodeId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tracker {
     nodes: Vec<NodeView>,
+    /// When the last process of each node ended. Reports and what processes do come by different
+    /// ways: a report from before that comes late, and one of the next process may come early.
+    ended: Vec<Nanos>,
+    /// When each node reported last.
+    reported: Vec<Nanos>,
 }
 
 impl Tracker {
@@ -23,17 +29,24 @@ impl Tracker {
         };
         Self {
             nodes: NodeId::all(nodes).map(unheard).collect(),
+            ended: vec![Nanos::ZERO; usize::from(nodes)],
+            reported: vec![Nanos::ZERO; usize::from(nodes)],
         }
     }
 
-    /// Takes in one event of the stream.
-    pub(super) fn take(&mut self, event: &EventKind) {
+    /// Takes in one event of the stream, and when it happened.
+    pub(super) fn take(&mut self, time: Nanos, event: &EventKind) {
         match event {
             EventKind::ProcessStarted { node, .. } => {
                 self.process(*node, ProcessState::Running);
-                self.role(*node, Role::Unknown, None, None);
+                if !self.has_reported(*node) {
+                    self.role(*node, Role::Unknown, None, None);
+                }
             }
             EventKind::ProcessExited { node, .. } => {
+                if let Some(ended) = self.ended.get_mut(node.index()) {
+                    *ended = time;
+                }
                 self.process(*node, ProcessState::Down);
                 self.role(*node, Role::Unknown, None, None);
             }
@@ -45,9 +58,22 @@ impl Tracker {
                 };
                 self.process(*node, state);
             }
-            EventKind::Node(event) => self.report(event),
+            EventKind::Node(event) => {
+                if let Some(reported) = self.reported.get_mut(event.node.index()) {
+                    *reported = time;
+                }
+                if self.has_reported(event.node) {
+                    self.report(event);
+                }
+            }
             _ => {}
         }
+    }
+
+    /// Whether its last report is of a process that has not ended.
+    fn has_reported(&self, node: NodeId) -> bool {
+        let at = |times: &[Nanos]| times.get(node.index()).copied().unwrap_or_default();
+        at(&self.reported) > at(&self.ended)
     }
 
     /// Believes at once that these effects are in force: the reports of the processes come a
@@ -143,6 +169,9 @@ mod tests {
     use super::*;
     use crate::history::{ExitStatus, SyncMode};
 
+    const NOW: Nanos = Nanos(1);
+    const LATER: Nanos = Nanos(2);
+
     fn node(node: u8, what: NodeEventKind) -> EventKind {
         EventKind::Node(NodeEvent {
             node: NodeId(node),
@@ -170,11 +199,11 @@ mod tests {
                 pid: 1,
                 incarnation: 1,
             };
-            tracker.take(&started);
+            tracker.take(NOW, &started);
         }
-        tracker.take(&node(2, NodeEventKind::Active { epoch: 1, zxid: 0 }));
-        tracker.take(&synced(1, 2, 1));
-        tracker.take(&synced(3, 2, 1));
+        tracker.take(NOW, &node(2, NodeEventKind::Active { epoch: 1, zxid: 0 }));
+        tracker.take(NOW, &synced(1, 2, 1));
+        tracker.take(NOW, &synced(3, 2, 1));
         tracker
     }
 
@@ -182,12 +211,15 @@ mod tests {
     fn a_cluster_is_in_sync_when_all_follow_the_leader_in_its_epoch() {
         let mut tracker = three_in_sync();
         assert_eq!(tracker.all_in_sync(), Some(NodeId(2)));
-        tracker.take(&node(
-            3,
-            NodeEventKind::Looking {
-                reason: "leader_lost".to_owned(),
-            },
-        ));
+        tracker.take(
+            NOW,
+            &node(
+                3,
+                NodeEventKind::Looking {
+                    reason: "leader_lost".to_owned(),
+                },
+            ),
+        );
         assert_eq!(tracker.all_in_sync(), None);
         assert_eq!(tracker.view().leader(), Some(NodeId(2)));
     }
@@ -207,12 +239,56 @@ mod tests {
     #[test]
     fn a_dead_leader_leads_no_more() {
         let mut tracker = three_in_sync();
-        tracker.take(&EventKind::ProcessExited {
-            node: NodeId(2),
-            status: ExitStatus::Signal(9),
-            asked: true,
-        });
+        tracker.take(
+            LATER,
+            &EventKind::ProcessExited {
+                node: NodeId(2),
+                status: ExitStatus::Signal(9),
+                asked: true,
+            },
+        );
         assert_eq!(tracker.view().leader(), None);
         assert_eq!(tracker.describe(), "n1 follows n2, n2 down, n3 follows n2");
+    }
+
+    #[test]
+    fn a_node_that_reports_before_its_start_is_known_is_believed() {
+        let mut tracker = three_in_sync();
+        let (id, pid) = (NodeId(2), 1);
+        let exited = EventKind::ProcessExited {
+            node: id,
+            status: ExitStatus::Signal(9),
+            asked: true,
+        };
+        tracker.take(LATER, &exited);
+        tracker.take(Nanos(3), &synced(2, 1, 2));
+        let incarnation = 2;
+        let started = EventKind::ProcessStarted {
+            node: id,
+            pid,
+            incarnation,
+        };
+        tracker.take(Nanos(3), &started);
+        assert_eq!(
+            tracker.describe(),
+            "n1 follows n2, n2 follows n1, n3 follows n2"
+        );
+    }
+
+    #[test]
+    fn what_a_dead_process_had_to_say_comes_too_late() {
+        let mut tracker = three_in_sync();
+        let exited = EventKind::ProcessExited {
+            node: NodeId(3),
+            status: ExitStatus::Signal(9),
+            asked: true,
+        };
+        tracker.take(LATER, &exited);
+        tracker.take(NOW, &synced(3, 2, 1));
+        assert_eq!(
+            tracker.describe(),
+            "n1 follows n2, n2 leads epoch 1, n3 down"
+        );
+        assert_eq!(tracker.view().nodes[2].role, Role::Unknown);
     }
 }
