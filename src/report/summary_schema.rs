@@ -195,7 +195,81 @@ fn judged() -> Vec<Key> {
             "All checks, in the order of the report.",
         ),
         ("?counterexample", counterexample, "Only after a violation."),
+        (
+            "?baseline",
+            baseline(),
+            "The run beside its baseline; only if it has one, or its plan speaks of one.",
+        ),
     ]
+}
+
+fn baseline() -> Value {
+    let two = |of: Value| json!({"type": "array", "items": of, "minItems": 2, "maxItems": 2});
+    let number = json!({"type": "number"});
+    let contrast = object(&[
+        ("metric", text(), "Its name, as in docs/measuring.md."),
+        (
+            "change",
+            words(&["worse", "better", "same", "unclear"]),
+            "Of this run against the baseline.",
+        ),
+        (
+            "n",
+            two(count()),
+            "Samples of the baseline and of this run.",
+        ),
+        ("median", two(number.clone()), "In the metric's unit."),
+        (
+            "ratio",
+            maybe_number(),
+            "How many times as large this run is, typically; `null`: without end.",
+        ),
+        (
+            "interval",
+            two(maybe_number()),
+            "The least and the greatest ratio that the samples do not refute; `null`: open.",
+        ),
+        (
+            "p",
+            share(),
+            "How often chance alone gives ranks as different as these.",
+        ),
+        (
+            "delta",
+            number,
+            "How often a sample of this run is larger, minus how often it is smaller.",
+        ),
+        (
+            "?more_trials",
+            count(),
+            "About so many more would tell; only if unclear.",
+        ),
+    ]);
+    object(&[
+        (
+            "from",
+            json!({"type": ["string", "null"]}),
+            "Where it came from; `null`: there is none.",
+        ),
+        ("runs", count(), "How many runs it is made of."),
+        ("judged", flag(), "Whether it says anything about this run."),
+        (
+            "other_machine",
+            text(),
+            "In what its machine differs from this one; empty if in nothing.",
+        ),
+        (
+            "tolerance",
+            json!({"type": "number", "minimum": 0}),
+            "A typical sample longer by less than this share is no change.",
+        ),
+        ("metrics", list(&contrast), "Metric by metric."),
+        (
+            "not_judged",
+            list(&text()),
+            "Lines of `expect` that need a baseline of this machine.",
+        ),
+    ])
 }
 
 /// One metric, one latency distribution, one line of coverage.
@@ -465,7 +539,15 @@ mod tests {
         bugged.measurements.trials[0]
             .figures
             .insert("bytes".to_owned(), 7);
-        for record in [sample::small(), sample::failed(), sample::empty(), bugged] {
+        let mut beside = sample::small();
+        beside.compared = Some(sample::compared());
+        for record in [
+            sample::small(),
+            sample::failed(),
+            sample::empty(),
+            bugged,
+            beside,
+        ] {
             let found: Vec<String> = validator
                 .iter_errors(&summary(&record))
                 .map(|error| format!("{}: {error}", error.instance_path()))

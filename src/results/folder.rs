@@ -30,7 +30,7 @@ pub mod names {
     pub const LEDGER: &str = "ledger.jsonl";
     /// The scene of a violation, a folder: only with `on_violation: freeze`.
     pub const SCENE: &str = "scene";
-    /// What the run is compared with: [`Beside`](super::Beside), only if there is something.
+    /// What the run is compared with: [`Beside`](crate::results::Beside), only if there is something.
     pub const BASELINE: &str = "baseline.json";
     /// What the harness logged, a stream.
     pub const LOG: &str = "chaos.log";

@@ -20,7 +20,7 @@ use super::sections::{
     ClusterKeys, MAX_CLIENTS, MAX_KEYS, MAX_NODES, ProbeKeys, WORKLOADS, WorkloadKeys,
 };
 use crate::fault::Network;
-use crate::system::{SYSTEMS, Zab};
+use crate::system::{SYSTEMS, Stub, Zab};
 use keys::{described, keys, reference};
 use shapes::{Shape, shape};
 use texts::text;
@@ -100,9 +100,12 @@ fn refine(place: &str, value: &mut Value) {
         "workload.kind" => *value = described(json!({"enum": WORKLOADS}), text(place)),
         "cluster.config" => {
             // Names are offered, not demanded: which there are depends on the system.
-            let known = Zab::SETTINGS.iter();
-            let known: Map<String, Value> = known
-                .map(|name| ((*name).to_owned(), reference("text")))
+            let stub = Stub::SETTINGS.iter().map(|(name, ..)| *name);
+            let known: Map<String, Value> = Zab::SETTINGS
+                .iter()
+                .copied()
+                .chain(stub)
+                .map(|name| (name.to_owned(), reference("text")))
                 .collect();
             value["properties"] = Value::Object(known);
         }

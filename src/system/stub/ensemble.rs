@@ -28,6 +28,7 @@ use crate::alarm::{Alarm, Bell};
 use crate::clock::Nanos;
 use crate::history::{NodeEventKind, SyncMode};
 use crate::id::NodeId;
+use crate::seed::{Seed, Stream};
 
 /// One node among the others.
 #[derive(Debug)]
@@ -43,6 +44,7 @@ pub(super) struct Ensemble {
     epoch: Cell<u64>,
     /// It serves nobody although somebody leads.
     vanished: Cell<bool>,
+    chance: RefCell<Stream>,
     serving: watch::Sender<bool>,
     changed: watch::Sender<()>,
 }
@@ -73,6 +75,7 @@ impl Ensemble {
             leader: Cell::new(None),
             epoch: Cell::new(epoch),
             vanished: Cell::new(false),
+            chance: RefCell::new(Seed(monotonic()).stream("jitter")),
             serving: watch::Sender::new(false),
             changed: watch::Sender::new(()),
         }))
@@ -139,6 +142,13 @@ impl Ensemble {
         self.update();
     }
 
+    /// A delay of a failover, with its jitter.
+    fn drawn(&self, delay: Nanos) -> Duration {
+        let widest = delay.0 / 1_000 * u64::from(self.spec.jitter);
+        let drawn = self.chance.borrow_mut().below(widest * 2 + 1);
+        Duration::from_nanos(delay.0 - widest + drawn)
+    }
+
     /// Waits for a monotonic instant.
     async fn wait_until(&self, at: u64) {
         let left = Duration::from_nanos(at.saturating_sub(monotonic()));
@@ -180,12 +190,11 @@ impl Ensemble {
     /// Elections, until somebody leads; the first of them began at `from`.
     async fn elect(self: Rc<Self>, mut from: Instant) {
         while self.leader.get().is_none() {
-            let elected = from + Duration::from(self.spec.elect);
+            let elected = from + self.drawn(self.spec.elect);
             self.wait(elected).await;
             if self.leader.get().is_none() && self.is_lowest() && self.has_quorum() {
                 self.won();
-                self.wait(Instant::now() + Duration::from(self.spec.sync))
-                    .await;
+                self.wait(Instant::now() + self.drawn(self.spec.sync)).await;
                 // It may have been deposed, or left alone, meanwhile.
                 if self.leader.get().is_none() && self.has_quorum() {
                     return self.lead().await;
@@ -285,7 +294,7 @@ impl Ensemble {
 
     /// A peer's connection has ended.
     fn lost(self: &Rc<Self>, peer: NodeId, ended: Instant) {
-        let detected = ended + Duration::from(self.spec.detect);
+        let detected = ended + self.drawn(self.spec.detect);
         if self.leader.get() == Some(peer) {
             self.leader.set(None);
             self.update();

@@ -49,6 +49,8 @@ pub(crate) struct Spec {
     elect: Nanos,
     sync: Nanos,
     vanish: Nanos,
+    /// Per mille.
+    jitter: u32,
 }
 
 /// The driver of the stub.
@@ -58,6 +60,8 @@ pub struct Stub {
     dialer: Dialer,
     times: BTreeMap<&'static str, Nanos>,
     slow_every: u64,
+    /// Per mille.
+    jitter: u32,
     /// Connections that all clients of a thread share, if they do.
     trunks: Option<Mutex<Vec<(ThreadId, SocketAddr, Trunk)>>>,
     /// The registers that all nodes share.
@@ -91,6 +95,11 @@ impl Stub {
         ),
         ("sync", "30ms", "from there until it serves"),
         (
+            "jitter",
+            "0%",
+            "detect, elect and sync are drawn anew each time, up to so much shorter or longer",
+        ),
+        (
             "connections",
             "own",
             "`shared`: all clients share one connection to each node, which takes the kernel's part out of the cost of an operation",
@@ -123,6 +132,7 @@ impl Stub {
         SettingError::refuse_unknown("stub", config.keys(), &names)?;
         let mut times = BTreeMap::new();
         let mut slow_every = 0;
+        let mut jitter = 0;
         let mut is_shared = false;
         for (name, default, _) in Self::SETTINGS {
             let value = config.get(*name).map_or(*default, String::as_str);
@@ -134,6 +144,11 @@ impl Stub {
             match *name {
                 "slow_every" => {
                     slow_every = value.parse().map_err(|_| refuse("a whole number"))?;
+                }
+                "jitter" => {
+                    let percent = value.strip_suffix('%').and_then(|text| text.parse().ok());
+                    let percent: Option<u32> = percent.filter(|percent| *percent <= 100);
+                    jitter = percent.ok_or_else(|| refuse("a percentage up to 100%"))? * 10;
                 }
                 "connections" => match value {
                     "shared" => is_shared = true,
@@ -151,6 +166,7 @@ impl Stub {
             dialer,
             times,
             slow_every,
+            jitter,
             trunks: is_shared.then(Mutex::default),
             registers: Store::make()?,
         })
@@ -172,6 +188,7 @@ impl Stub {
             elect: time("elect"),
             sync: time("sync"),
             vanish: time("vanish"),
+            jitter: self.jitter,
         }
     }
 }
@@ -285,7 +302,7 @@ mod tests {
         ];
         let texts = wrong.map(Result::unwrap_err).join("\n");
         insta::assert_snapshot!(texts, @r"
-        the stub has no setting `answers`: it has answer, slow, slow_every, detect, elect, sync, connections, vanish
+        the stub has no setting `answers`: it has answer, slow, slow_every, detect, elect, sync, jitter, connections, vanish
         the setting `answer` is `2`: expected a time such as `5ms`
         the setting `slow_every` is `2ms`: expected a whole number
         ");

@@ -32,7 +32,7 @@ struct Server {
     answers: Cell<u64>,
 }
 
-/// The process of a stub's node; its argument is its [`Spec`] as JSON.
+/// The process of a stub's node; its argument is all that it is told, as JSON.
 #[must_use]
 pub fn stub_main(arguments: &[OsString]) -> ExitCode {
     match serve(arguments) {
