@@ -61,7 +61,10 @@ pub(super) fn baseline(arguments: &BaselineArguments) -> Result<Exit, Failure> {
     all.write(&path)
         .map_err(|error| Failure::of(Exit::Setup, &error))?;
     failure::output(&samples_table(&all.measured()));
-    let runs = all.runs.len();
-    failure::output(&format!("\n{runs} runs in {}\n", path.display()));
+    let runs = match all.runs.len() {
+        1 => "1 run".to_owned(),
+        several => format!("{several} runs"),
+    };
+    failure::output(&format!("\n{runs} in {}\n", path.display()));
     Ok(Exit::Pass)
 }

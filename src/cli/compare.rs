@@ -158,6 +158,12 @@ fn human(
         };
         text += &format!("{name}  {first}{more}\n");
     }
+    let lag = sides.map(|side| {
+        let lags = side.runs.iter().filter_map(|run| run.harness_lag_p99);
+        lags.max()
+            .map_or_else(|| "not measured".to_owned(), |lag| lag.to_string())
+    });
+    text += &format!("   noise: harness lag p99 {} and {}\n", lag[0], lag[1]);
     if let Some(difference) = difference {
         text += &format!("   B differs: {difference}\n");
     }

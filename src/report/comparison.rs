@@ -8,7 +8,7 @@ use crate::measure::{Change, Measured, Row, Strictness, table};
 use crate::results::Compared;
 
 use super::distribution::Ranked;
-use super::text::figure;
+use super::text::{counted, figure};
 
 /// One metric of a comparison, as words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Line {
             format!("{} to {}", percent(low), percent(high))
         };
         let more = match contrast.change {
-            Change::Unclear { more } => format!("about {more} more trials would tell"),
+            Change::Unclear { more } => format!("about {} would tell", counted_more(more)),
             Change::Worse | Change::Better | Change::Same => String::new(),
         };
         Self {
@@ -104,6 +104,11 @@ impl ContrastLine {
             },
         }
     }
+}
+
+/// `1 more trial`, `20 more trials`.
+fn counted_more(more: usize) -> String {
+    counted(more, "more trial")
 }
 
 /// `+20 %`, `−5 %`; `∞` where there is no end.
@@ -184,7 +189,7 @@ pub(super) fn remarks(compared: &Compared) -> Vec<String> {
         None => remarks
             .push("there is no baseline of this plan: `chaos baseline RUN…` makes one".to_owned()),
         Some(from) => {
-            let runs = super::text::counted(compared.runs, "run");
+            let runs = counted(compared.runs, "run");
             remarks.push(format!("against {from} ({runs})"));
         }
     }

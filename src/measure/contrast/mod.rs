@@ -102,9 +102,13 @@ impl Change {
     }
 }
 
-/// Compares two sets of samples; `None` if one of them is empty.
+/// Compares two sets of samples; `None` if one of them is empty, or nothing is known of either.
 #[must_use]
 pub fn contrast(first: Side<'_>, second: Side<'_>, question: Question) -> Option<Contrast> {
+    let is_open = |side: Side<'_>| side.censored >= side.samples.len();
+    if is_open(first) && is_open(second) {
+        return None;
+    }
     let (a, b) = (first.ordered(), second.ordered());
     let median = [middle(&a)?, middle(&b)?];
     let test = mann_whitney(&a, &b);

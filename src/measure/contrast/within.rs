@@ -103,8 +103,14 @@ fn by_ranks(within: &Within, now: &Metric, then: &Metric, measured: &Measured) -
         alpha: ALPHA,
         larger_is_worse: within.metric.unit != Unit::Ratio,
     };
-    let made = contrast(side(then), side(now), question);
-    let made = made.expect("both sides have samples");
+    let Some(made) = contrast(side(then), side(now), question) else {
+        // No trial of either side ever came to its end.
+        return Found {
+            change: Change::Unclear { more: 1 },
+            ratio: f64::INFINITY,
+            interval: [0.0, f64::INFINITY],
+        };
+    };
     Found {
         change: made.change,
         ratio: made.ratio,

@@ -39,7 +39,7 @@ pub(super) fn section(record: &RunRecord) -> String {
         let (class, mark) = look(row);
         put!(
             html,
-            "<tr><td>{name}</td><td>{strip}</td><td class=\"num\">{}</td>\
+            "<tr><td>{name}</td><td class=\"strip\">{strip}</td><td class=\"num\">{}</td>\
              <td class=\"num\">{}</td><td class=\"num\">{}</td><td class=\"line\">{}</td>\
              <td class=\"num\">{}</td><td class=\"{class}\">{mark} {}{}</td></tr>",
             line.before,
