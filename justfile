@@ -80,3 +80,9 @@ bench-load *rates:
 # Known delays against what is measured: latency, failover, outages, load.
 selftest:
     cargo run --release -- run plans/selftest.yaml plans/selftest-outage.yaml plans/selftest-load.yaml
+
+# How often comparisons raise a false alarm, and how often they see a fifth (release build, SERIES:
+# same-stub, same-zab, slow-stub).
+bench-ab series n="30":
+    cargo build --release
+    benches/ab/run {{series}} {{n}}
