@@ -233,15 +233,22 @@ const fn latency_value(summary: &LatencySummary, aggregate: Aggregate) -> u64 {
     }
 }
 
+/// Why nothing can be said if more than half of the trials were noisy.
+pub(super) fn too_noisy(metric: &Metric) -> Option<String> {
+    let all = metric.noisy + metric.samples.len();
+    let noisy = metric.noisy;
+    (noisy * 2 > all).then(|| {
+        format!(
+            "the harness was late in {noisy} of {all} trials: their timing is not to be trusted"
+        )
+    })
+}
+
 fn judge_samples(comparison: &Comparison, metric: &Metric) -> Finding {
     let info = comparison.metric;
     let n = metric.samples.len();
-    if metric.noisy * 2 > metric.noisy + n {
-        return Finding::unknown(format!(
-            "the harness was late in {} of {} trials: their timing is not to be trusted",
-            metric.noisy,
-            metric.noisy + n
-        ));
+    if let Some(reason) = too_noisy(metric) {
+        return Finding::unknown(reason);
     }
     if metric.samples.is_empty() && !is_zero_without_samples(info, comparison.aggregate) {
         return Finding::unknown(not_measured(info));

@@ -29,7 +29,7 @@ mod trial;
 
 pub use collect::{Context, measure, suspicions};
 pub use contrast::{
-    Change, Contrast, Measured, Question, Row, Side, Strictness, contrast, table, worst,
+    Change, Contrast, Measured, Question, Row, Side, Strictness, contrast, percent, table, worst,
 };
 pub use coverage::{Covered, HitPhase, HitRole};
 pub use judge::{Judgement, Predicate, Predicates, evaluate, evaluate_beside};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::measure::{Change, Measured, Row, Strictness, table};
+use crate::measure::{Change, Measured, Row, Strictness, percent, table};
 use crate::results::Compared;
 
 use super::distribution::Ranked;
@@ -109,20 +109,6 @@ impl ContrastLine {
 /// `1 more trial`, `20 more trials`.
 fn counted_more(more: usize) -> String {
     counted(more, "more trial")
-}
-
-/// `+20 %`, `−5 %`; `∞` where there is no end.
-fn percent(ratio: f64) -> String {
-    let percent = (ratio - 1.0) * 100.0;
-    if !percent.is_finite() {
-        return "∞".to_owned();
-    }
-    let text = format!("{percent:+.0} %");
-    if text == "-0 %" {
-        "+0 %".to_owned()
-    } else {
-        text
-    }
 }
 
 /// The table for a terminal, 80 columns; `titles` head the two sides.

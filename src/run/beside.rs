@@ -4,7 +4,8 @@ use super::judge::result_of;
 use crate::check::{CheckResult, Class};
 use crate::clock::Nanos;
 use crate::measure::{
-    Assertion, Change, Measured, Measurements, Row, Strictness, Subject, evaluate_beside, table,
+    Assertion, Change, Measured, Measurements, Row, Strictness, Subject, evaluate_beside, percent,
+    table,
 };
 use crate::results::{Beside, Compared, Environment, Machine, PlanFacts};
 use crate::verdict::Verdict;
@@ -113,11 +114,12 @@ pub(super) fn regression(compared: &Compared) -> Option<CheckResult> {
 fn told(rows: &[&Row]) -> String {
     let told = rows.iter().map(|row| {
         let name = row.metric.name;
-        let percent = (row.contrast.ratio - 1.0) * 100.0;
         match row.contrast.change {
             Change::Unclear { more } => format!("{name} (about {more} more trials)"),
-            _ if percent.is_finite() => format!("{name} {percent:+.0} %"),
-            _ => format!("{name}, which does not end any more"),
+            _ if row.contrast.ratio.is_infinite() => {
+                format!("{name}, which does not end any more")
+            }
+            _ => format!("{name} {}", percent(row.contrast.ratio)),
         }
     });
     told.collect::<Vec<_>>().join(", ")

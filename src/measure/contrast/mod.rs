@@ -1,5 +1,6 @@
 //! Two sets of samples of one metric against each other: is the second really worse, by how much,
-//! and if nobody can tell, how many more trials would.
+//! and if nobody can tell, how many more trials would. Larger is worse: lengths of time and lost
+//! operations are compared, nothing else.
 //!
 //! *Ratio*: how many times the typical sample of the first set the typical one of the second is
 //! (Hodges and Lehmann, "Estimates of location based on rank tests", 1963: the median of all
@@ -36,8 +37,6 @@ pub struct Question {
     pub resolution: f64,
     /// How often chance alone may be taken for a change.
     pub alpha: f64,
-    /// Larger is worse (a length of time), or smaller is (a share of availability).
-    pub larger_is_worse: bool,
 }
 
 /// The answer.
@@ -99,6 +98,21 @@ impl Change {
             Self::Better | Self::Same => Verdict::Pass,
             Self::Unclear { .. } => Verdict::Unknown,
         }
+    }
+}
+
+/// A ratio as a change in percent, `+20 %` or `-5 %`; `∞` where there is no end.
+#[must_use]
+pub fn percent(ratio: f64) -> String {
+    let percent = (ratio - 1.0) * 100.0;
+    if !percent.is_finite() {
+        return "∞".to_owned();
+    }
+    let text = format!("{percent:+.0} %");
+    if text == "-0 %" {
+        "+0 %".to_owned()
+    } else {
+        text
     }
 }
 
@@ -172,7 +186,7 @@ impl Contrast {
         let beyond_chance = low > 1.0 || high < 1.0;
         let beyond_tolerance = self.ratio > most || self.ratio < least;
         if beyond_chance && beyond_tolerance && is_resolved {
-            return if (self.ratio > 1.0) == question.larger_is_worse {
+            return if self.ratio > 1.0 {
                 Change::Worse
             } else {
                 Change::Better
@@ -215,17 +229,26 @@ impl Contrast {
     }
 }
 
-/// The ratios of all pairs, ascending. A pair of two unknown lengths says nothing: 1.
+/// The ratios of all pairs, ascending.
 fn pair_ratios(a: &[f64], b: &[f64]) -> Vec<f64> {
-    let ratio = |a: f64, b: f64| match (a == b, a) {
-        (true, _) => 1.0,
-        (false, 0.0) => f64::INFINITY,
-        (false, _) => b / a,
-    };
-    let pairs = a.iter().flat_map(|a| b.iter().map(move |b| ratio(*a, *b)));
+    let pairs = a
+        .iter()
+        .flat_map(|a| b.iter().map(move |b| ratio_of(*b, *a)));
     let mut ratios: Vec<f64> = pairs.collect();
     ratios.sort_by(f64::total_cmp);
     ratios
+}
+
+/// How many times `under` goes into `over`; a pair of equals says nothing, not even where both
+/// have no end.
+fn ratio_of(over: f64, under: f64) -> f64 {
+    if over == under {
+        1.0
+    } else if under == 0.0 {
+        f64::INFINITY
+    } else {
+        over / under
+    }
 }
 
 /// The median of what is in order, between the two in the middle if need be.

@@ -87,7 +87,6 @@ pub fn table(first: &Measured, second: &Measured, strictness: Strictness) -> Vec
             tolerance: strictness.tolerance,
             resolution: resolution(info, probe_every),
             alpha,
-            larger_is_worse: true,
         };
         let contrast = contrast(side(a), side(b), question)?;
         Some(Row {
@@ -103,7 +102,7 @@ pub fn table(first: &Measured, second: &Measured, strictness: Strictness) -> Vec
 pub fn worst(rows: &[Row]) -> Option<Change> {
     let rank = |change: &Change| match change {
         Change::Worse => 3,
-        Change::Unclear { more } => 2 + usize::from(*more == 0),
+        Change::Unclear { .. } => 2,
         Change::Same => 1,
         Change::Better => 0,
     };

@@ -1,11 +1,11 @@
 //! Judging `metric [aggregate] within N% of baseline`.
 
 use super::table::{Measured, resolution, side};
-use super::{Change, Question, contrast};
-use crate::measure::judge::Finding;
+use super::{Change, Question, contrast, percent, ratio_of};
+use crate::measure::judge::{Finding, too_noisy};
 use crate::measure::metric::{Aggregate, Sampling};
 use crate::measure::objective::Within;
-use crate::measure::record::{LatencySummary, Metric, Unit};
+use crate::measure::record::{LatencySummary, Metric};
 use crate::seed::{Seed, Stream};
 use crate::verdict::Verdict;
 
@@ -25,11 +25,14 @@ pub(in crate::measure) fn judge(
     }
     let name = within.metric.name;
     let [now, then] = [measured, baseline].map(|side| side.metrics.get(name));
-    let Some(then) = then.filter(|metric| !metric.samples.is_empty()) else {
-        return Finding::unknown(format!("the baseline has no samples of `{name}`"));
-    };
     let Some(now) = now else {
         return Finding::unknown(format!("`{name}` was not measured"));
+    };
+    if let Some(reason) = too_noisy(now) {
+        return Finding::unknown(reason);
+    }
+    let Some(then) = then.filter(|metric| !metric.samples.is_empty()) else {
+        return Finding::unknown(format!("the baseline has no samples of `{name}`"));
     };
     if now.samples.is_empty() {
         let watched = within.metric.sampling == Sampling::Occurrence;
@@ -55,14 +58,16 @@ struct Found {
 }
 
 impl Found {
+    /// Nothing can be said; about so many more trials would change that.
+    const fn nothing(more: usize) -> Self {
+        Self {
+            change: Change::Unclear { more },
+            ratio: f64::INFINITY,
+            interval: [0.0, f64::INFINITY],
+        }
+    }
+
     fn finding(self, within: &Within, now: &Metric, then: &Metric) -> Finding {
-        let percent = |ratio: f64| {
-            if ratio.is_finite() {
-                format!("{:+.0} %", (ratio - 1.0) * 100.0)
-            } else {
-                "+∞".to_owned()
-            }
-        };
         let [low, high] = self.interval;
         let measured = format!(
             "{} ({} to {}), n {} and {}",
@@ -83,9 +88,13 @@ impl Found {
                 );
                 Finding::of(Verdict::Fail, measured, reason)
             }
-            Change::Unclear { more } if self.ratio > 1.0 + within.tolerance => {
+            // Few samples refute nothing: then even a ratio that looks good is no proof.
+            Change::Unclear { more }
+                if self.ratio > 1.0 + within.tolerance || high.is_infinite() =>
+            {
+                let plural = if more == 1 { "" } else { "s" };
                 let reason = format!(
-                    "inconclusive: about {more} more trials would tell whether {name} is worse"
+                    "inconclusive: about {more} more trial{plural} would tell whether {name} is worse"
                 );
                 Finding::of(Verdict::Unknown, measured, reason)
             }
@@ -101,15 +110,10 @@ fn by_ranks(within: &Within, now: &Metric, then: &Metric, measured: &Measured) -
         tolerance: within.tolerance,
         resolution: resolution(within.metric, measured.probe_every),
         alpha: ALPHA,
-        larger_is_worse: within.metric.unit != Unit::Ratio,
     };
     let Some(made) = contrast(side(then), side(now), question) else {
         // No trial of either side ever came to its end.
-        return Found {
-            change: Change::Unclear { more: 1 },
-            ratio: f64::INFINITY,
-            interval: [0.0, f64::INFINITY],
-        };
+        return Found::nothing(1);
     };
     Found {
         change: made.change,
@@ -119,24 +123,30 @@ fn by_ranks(within: &Within, now: &Metric, then: &Metric, measured: &Measured) -
 }
 
 fn by_drawing(within: &Within, now: &Metric, then: &Metric) -> Found {
+    // Nobody knows how long a censored sample is: it is without end.
+    let [now, then] = [now, then].map(|metric| side(metric).ordered());
+    let n = now.len().min(then.len());
+    if n < FEW {
+        return Found::nothing(FEW - n);
+    }
+    let of = |samples: &[f64]| aggregate(within.aggregate, samples);
+    let (over, under) = (of(&now), of(&then));
+    if over.is_infinite() && under.is_infinite() {
+        return Found::nothing(n);
+    }
+    let ratio = ratio_of(over, under);
     let mut stream = Seed(0).stream(within.metric.name);
-    let of = |samples: &mut Vec<f64>| aggregate(within.aggregate, samples);
-    let ratio = of(&mut now.samples.clone()) / of(&mut then.samples.clone());
     let mut ratios: Vec<f64> = (0..DRAWINGS)
         .map(|_| {
-            let mut one = drawn(&now.samples, &mut stream);
-            let mut other = drawn(&then.samples, &mut stream);
-            of(&mut one) / of(&mut other)
+            let one = of(&drawn(&now, &mut stream));
+            ratio_of(one, of(&drawn(&then, &mut stream)))
         })
         .collect();
     ratios.sort_by(f64::total_cmp);
     let tail = (DRAWINGS as f64 * ALPHA / 2.0) as usize;
     let interval = [ratios[tail], ratios[DRAWINGS - 1 - tail]];
     let most = 1.0 + within.tolerance;
-    let n = now.samples.len().min(then.samples.len());
-    // An interval of so few samples promises more than it knows.
-    let is_sure = n >= FEW && interval[0] > 1.0;
-    let change = if ratio > most && is_sure {
+    let change = if ratio > most && interval[0] > 1.0 {
         Change::Worse
     } else if interval[1] <= most {
         Change::Same
@@ -155,14 +165,16 @@ fn by_drawing(within: &Within, now: &Metric, then: &Metric) -> Found {
     }
 }
 
+/// As many samples, drawn from these, in order.
 fn drawn(samples: &[f64], stream: &mut Stream) -> Vec<f64> {
     let draw = |_| samples[stream.index(samples.len())];
-    (0..samples.len()).map(draw).collect()
+    let mut drawn: Vec<f64> = (0..samples.len()).map(draw).collect();
+    drawn.sort_by(f64::total_cmp);
+    drawn
 }
 
-/// The nearest rank, as everywhere.
-fn aggregate(aggregate: Aggregate, samples: &mut [f64]) -> f64 {
-    samples.sort_by(f64::total_cmp);
+/// The nearest rank of what is in order, as everywhere.
+fn aggregate(aggregate: Aggregate, samples: &[f64]) -> f64 {
     match aggregate.per_mille() {
         Some(per_mille) => {
             let rank = (samples.len() * per_mille as usize).div_ceil(1000);
@@ -222,6 +234,7 @@ const FEW: usize = 8;
 mod tests {
     use super::*;
     use crate::measure::objective::{Assertion, Subject};
+    use crate::measure::record::Unit;
 
     fn side_of(name: &str, samples: &[f64]) -> Measured {
         let metric = Metric {
@@ -242,6 +255,18 @@ mod tests {
         };
         let name = within.metric.name;
         judge(&within, &side_of(name, now), &side_of(name, then))
+    }
+
+    /// The same with as many of the samples of this run censored or left out as noisy.
+    fn judged_with(text: &str, now: &[f64], censored: usize, noisy: usize) -> Finding {
+        let Subject::Within(within) = Assertion::parse(text).unwrap().subject else {
+            panic!("{text} is no comparison with a baseline");
+        };
+        let name = within.metric.name;
+        let mut side = side_of(name, now);
+        let metric = side.metrics.get_mut(name).unwrap();
+        (metric.censored, metric.noisy) = (censored, noisy);
+        judge(&within, &side, &side_of(name, &near(100.0)))
     }
 
     fn near(middle: f64) -> Vec<f64> {
@@ -283,6 +308,48 @@ mod tests {
         assert_eq!(judged(line, &near(1.0), &[]).verdict, Verdict::Unknown);
         let line = "outage.write within 10% of baseline";
         assert_eq!(judged(line, &[], &near(1.0)).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn a_trial_that_never_ended_is_no_short_one() {
+        // Cut off early, and shorter than anything in the baseline.
+        let short = near(10.0);
+        for aggregate in ["p50 ", "p90 ", "p99 ", "max ", "mean "] {
+            let text = format!("recover.first {aggregate}within 10% of baseline");
+            let ended = judged_with(&text, &short, 0, 0);
+            assert_eq!(ended.verdict, Verdict::Pass, "{text}: {}", ended.measured);
+            let none = judged_with(&text, &short, 20, 0);
+            assert_eq!(none.verdict, Verdict::Fail, "{text}: {}", none.measured);
+        }
+        let p90 = "recover.first p90 within 10% of baseline";
+        assert_eq!(judged_with(p90, &short, 12, 0).verdict, Verdict::Fail);
+        assert_eq!(judged_with(p90, &short, 6, 0).verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_few_good_samples_prove_nothing() {
+        for aggregate in ["p50 ", "p90 ", "max "] {
+            let text = format!("recover.first {aggregate}within 10% of baseline");
+            let found = judged(&text, &[90.0], &near(100.0));
+            assert_eq!(
+                found.verdict,
+                Verdict::Unknown,
+                "{text}: {}",
+                found.measured
+            );
+        }
+    }
+
+    #[test]
+    fn a_run_whose_trials_were_mostly_noisy_is_unknown() {
+        let text = "recover.first within 10% of baseline";
+        assert_eq!(
+            judged_with(text, &near(100.0), 0, 20).verdict,
+            Verdict::Pass
+        );
+        let noisy = judged_with(text, &near(100.0), 0, 21);
+        assert_eq!(noisy.verdict, Verdict::Unknown);
+        assert!(noisy.reason.starts_with("the harness was late in 21 of 41"));
     }
 
     #[test]

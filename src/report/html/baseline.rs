@@ -32,7 +32,7 @@ pub(super) fn section(record: &RunRecord) -> String {
         let before = compared.baseline.metrics.get(name);
         let now = record.measurements.metrics.get(name);
         let strip = match (before, now) {
-            (Some(before), Some(now)) => strip(name, before, now),
+            (Some(before), Some(now)) => strip(row, before, now),
             _ => String::new(),
         };
         let line = Line::of(row);
@@ -69,14 +69,16 @@ fn look(row: &Row) -> (&'static str, &'static str) {
 }
 
 /// The samples of both sides as two rows of dots.
-fn strip(name: &str, before: &Metric, now: &Metric) -> String {
+fn strip(row: &Row, before: &Metric, now: &Metric) -> String {
+    let name = row.metric.name;
+    let [earlier, later] = row.contrast.median;
     let longest = before.samples.iter().chain(&now.samples);
     let longest = longest.copied().fold(0.0, f64::max);
     if longest <= 0.0 {
         return String::new();
     }
     let mut svg = Svg::new(WIDTH, HEIGHT);
-    for (y, metric, ink) in [(8.0, before, BEFORE), (20.0, now, NOW)] {
+    for (y, metric, median, ink) in [(8.0, before, earlier, BEFORE), (20.0, now, later, NOW)] {
         let x = |value: f64| 4.0 + value / longest * (WIDTH - 8.0);
         let mut sorted = metric.samples.clone();
         sorted.sort_by(f64::total_cmp);
@@ -88,9 +90,7 @@ fn strip(name: &str, before: &Metric, now: &Metric) -> String {
                 r#"<circle cx="{x}" cy="{y}" r="2.5" fill-opacity=".5" {ink}/>"#
             );
         }
-        if let Some(median) = sorted.get(sorted.len() / 2) {
-            svg.rect(x(*median) - 1.0, y - 5.0, 2.0, 10.0, ink);
-        }
+        svg.rect(x(median) - 1.0, y - 5.0, 2.0, 10.0, ink);
     }
     let unit = figure(before.unit, longest);
     let title = format!("{name}: samples of the baseline above, of this run below");
