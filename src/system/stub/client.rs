@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
-use super::wire::{Answer, Question, Verb, Verdict};
+use super::wire::{Answer, Code, Question, Verb};
 use crate::dial::Dialer;
 use crate::history::{Action, Value};
 use crate::system::{Client, ConnectError, Reply};
@@ -186,17 +186,17 @@ fn question(key: &str, action: Action) -> Option<Question> {
 fn reply(action: &Action, answer: Answer) -> Reply {
     let version = Some(answer.version);
     let is_read = !action.is_update();
-    match answer.verdict {
-        Verdict::Done => Reply::ok(is_read.then_some(Value(answer.value)), version),
-        Verdict::Absent if is_read => Reply::ok(Some(Value::NIL), None),
-        Verdict::Absent => Reply::fail("no such key"),
-        Verdict::Mismatch => Reply {
+    match answer.code {
+        Code::Done => Reply::ok(is_read.then_some(Value(answer.value)), version),
+        Code::Absent if is_read => Reply::ok(Some(Value::NIL), None),
+        Code::Absent => Reply::fail("no such key"),
+        Code::Mismatch => Reply {
             seen: Some(Value(answer.value)),
             version,
             ..Reply::fail("value differs")
         },
         // Refused before it was looked at.
-        Verdict::NotServing => Reply {
+        Code::NotServing => Reply {
             broken: true,
             ..Reply::fail("not serving")
         },
@@ -227,8 +227,8 @@ impl Client for StubClient {
     }
 
     async fn ping(&mut self) -> Result<(), ConnectError> {
-        match self.ask(Question::bare(Verb::Hello)).await?.verdict {
-            Verdict::NotServing => Err(ConnectError::NotServing),
+        match self.ask(Question::bare(Verb::Hello)).await?.code {
+            Code::NotServing => Err(ConnectError::NotServing),
             _ => Ok(()),
         }
     }
@@ -243,26 +243,26 @@ mod tests {
 
     #[test]
     fn an_answer_says_what_became_of_the_operation() {
-        let held = |verdict| Answer {
+        let held = |code| Answer {
             tag: 0,
-            verdict,
+            code,
             value: 5,
             version: 2,
         };
-        let read = reply(&Action::Read, held(Verdict::Done));
+        let read = reply(&Action::Read, held(Code::Done));
         assert_eq!((read.outcome, read.seen), (Outcome::Ok, Some(Value(5))));
-        let absent = reply(&Action::Read, held(Verdict::Absent));
+        let absent = reply(&Action::Read, held(Code::Absent));
         assert_eq!(absent.seen, Some(Value::NIL));
         let cas = Action::Cas {
             from: Value(1),
             to: Value(2),
         };
-        let failed = reply(&cas, held(Verdict::Mismatch));
+        let failed = reply(&cas, held(Code::Mismatch));
         assert_eq!(
             (failed.outcome, failed.seen),
             (Outcome::Fail, Some(Value(5)))
         );
-        let refused = reply(&Action::Write(Value(1)), held(Verdict::NotServing));
+        let refused = reply(&Action::Write(Value(1)), held(Code::NotServing));
         assert_eq!((refused.outcome, refused.broken), (Outcome::Fail, true));
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::Spec;
 use super::store::Store;
 use super::trace::{Trace, monotonic};
-use super::wire::{Answer, Verdict, Word};
+use super::wire::{Answer, Code, Word};
 use crate::alarm::{Alarm, Bell};
 use crate::clock::Nanos;
 use crate::history::{NodeEventKind, SyncMode};
@@ -102,17 +102,17 @@ impl Ensemble {
         *self.serving.borrow()
     }
 
-    /// Role, epoch and digest for the harness: the verdict tells whether clients are served, the
+    /// Role, epoch and digest for the harness: the code tells whether clients are served, the
     /// lowest bit of the value who leads.
     pub(super) fn status(&self) -> io::Result<Answer> {
         let leads = i64::from(self.leader.get() == Some(self.spec.id));
         let epoch = i64::try_from(self.epoch.get()).unwrap_or(i64::MAX / 2);
         Ok(Answer {
             tag: 0,
-            verdict: if self.is_serving() {
-                Verdict::Done
+            code: if self.is_serving() {
+                Code::Done
             } else {
-                Verdict::NotServing
+                Code::NotServing
             },
             value: epoch * 2 + leads,
             version: self.store.digest()?.cast_signed(),
@@ -127,7 +127,7 @@ impl Ensemble {
         spawn_local(Rc::clone(self).be_gone(from, until));
         Answer {
             tag: 0,
-            verdict: Verdict::Done,
+            code: Code::Done,
             value: from.cast_signed(),
             version: until.cast_signed(),
         }

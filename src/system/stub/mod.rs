@@ -26,7 +26,7 @@ use crate::dial::Dialer;
 use crate::id::NodeId;
 use client::{StubClient, Trunk, trunk};
 use store::Store;
-use wire::{Verb, Verdict};
+use wire::{Code, Verb};
 
 pub use server::stub_main;
 
@@ -224,7 +224,7 @@ impl System for Stub {
         let mut client = StubClient::dial(&self.dialer, addr, timeout).await?;
         let answer = client.ask_within(Verb::Status, timeout).await?;
         Ok(Status {
-            serving: answer.verdict == Verdict::Done,
+            serving: answer.code == Code::Done,
             leads: answer.value & 1 == 1,
             epoch: (answer.value >> 1).cast_unsigned(),
             applied: 0,
@@ -271,8 +271,8 @@ impl System for Stub {
                 StubClient::on(trunk)
             }
         };
-        match client.ask_within(Verb::Hello, timeout).await?.verdict {
-            Verdict::NotServing => Err(ConnectError::NotServing),
+        match client.ask_within(Verb::Hello, timeout).await?.code {
+            Code::NotServing => Err(ConnectError::NotServing),
             _ => Ok(Box::new(client)),
         }
     }

@@ -18,7 +18,7 @@ use super::Spec;
 use super::ensemble::Ensemble;
 use super::store::Store;
 use super::trace::Trace;
-use super::wire::{Answer, Question, Verb, Verdict};
+use super::wire::{Answer, Code, Question, Verb};
 use crate::alarm::{Alarm, Bell, Timer};
 
 /// The process of one node.
@@ -113,8 +113,8 @@ impl Server {
         Ok(Some(match question.verb {
             Verb::Status => self.ensemble.status()?,
             Verb::Vanish => self.ensemble.vanish().await,
-            _ if !self.ensemble.is_serving() => Answer::of(Verdict::NotServing),
-            Verb::Hello => Answer::of(Verdict::Done),
+            _ if !self.ensemble.is_serving() => Answer::of(Code::NotServing),
+            Verb::Hello => Answer::of(Code::Done),
             Verb::Read | Verb::Write | Verb::Cas => return Ok(None),
         }))
     }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, MemfdFlags, flock, memfd_create};
 
-use super::wire::{Answer, Question, Verb, Verdict};
+use super::wire::{Answer, Code, Question, Verb};
 use crate::seed::fnv1a;
 
 /// The registers.
@@ -81,18 +81,18 @@ impl Store {
         let [hash, value, version] = slot.0;
         let is_there = hash != 0;
         let value = value.cast_signed();
-        let held = |verdict| Answer {
+        let held = |code| Answer {
             tag: question.tag,
-            verdict,
+            code,
             value,
             version: version.cast_signed(),
         };
         match question.verb {
             Verb::Write => {}
             Verb::Cas if is_there && value == question.old => {}
-            Verb::Cas if is_there => return Ok(held(Verdict::Mismatch)),
-            _ if is_there => return Ok(held(Verdict::Done)),
-            _ => return Ok(Answer::of(Verdict::Absent)),
+            Verb::Cas if is_there => return Ok(held(Code::Mismatch)),
+            _ if is_there => return Ok(held(Code::Done)),
+            _ => return Ok(Answer::of(Code::Absent)),
         }
         let version = if is_there { version + 1 } else { 0 };
         let slot = Slot([
@@ -103,7 +103,7 @@ impl Store {
         self.file.write_all_at(&slot.bytes(), at)?;
         Ok(Answer {
             tag: question.tag,
-            verdict: Verdict::Done,
+            code: Code::Done,
             value: question.new,
             version: version.cast_signed(),
         })
@@ -189,17 +189,14 @@ mod tests {
         let path = Store::path(&file);
         let one = Store::open(&path, true).unwrap();
         let two = Store::open(&path, true).unwrap();
-        assert_eq!(ask(&one, Verb::Read, "a", 0, 0).verdict, Verdict::Absent);
-        assert_eq!(ask(&one, Verb::Cas, "a", 0, 1).verdict, Verdict::Absent);
+        assert_eq!(ask(&one, Verb::Read, "a", 0, 0).code, Code::Absent);
+        assert_eq!(ask(&one, Verb::Cas, "a", 0, 1).code, Code::Absent);
         assert_eq!(ask(&one, Verb::Write, "a", 0, 5).version, 0);
         let seen = ask(&two, Verb::Read, "a", 0, 0);
-        assert_eq!(
-            (seen.verdict, seen.value, seen.version),
-            (Verdict::Done, 5, 0)
-        );
-        assert_eq!(ask(&two, Verb::Cas, "a", 4, 6).verdict, Verdict::Mismatch);
+        assert_eq!((seen.code, seen.value, seen.version), (Code::Done, 5, 0));
+        assert_eq!(ask(&two, Verb::Cas, "a", 4, 6).code, Code::Mismatch);
         let done = ask(&two, Verb::Cas, "a", 5, 6);
-        assert_eq!((done.verdict, done.version), (Verdict::Done, 1));
+        assert_eq!((done.code, done.version), (Code::Done, 1));
         assert_eq!(ask(&one, Verb::Read, "a", 0, 0).value, 6);
         assert_eq!(one.digest().unwrap(), two.digest().unwrap());
         two.set_epoch(3).unwrap();

@@ -34,7 +34,7 @@ pub(super) struct Question {
 
 /// How an answer begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Code {
     /// Done.
     Done,
     /// There is no such key.
@@ -49,7 +49,7 @@ pub(super) enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) tag: u32,
-    pub(super) verdict: Verdict,
+    pub(super) code: Code,
     pub(super) value: i64,
     pub(super) version: i64,
 }
@@ -74,12 +74,7 @@ const VERBS: [Verb; 6] = [
     Verb::Vanish,
 ];
 
-const VERDICTS: [Verdict; 4] = [
-    Verdict::Done,
-    Verdict::Absent,
-    Verdict::Mismatch,
-    Verdict::NotServing,
-];
+const CODES: [Code; 4] = [Code::Done, Code::Absent, Code::Mismatch, Code::NotServing];
 
 impl Question {
     /// A question that needs no key.
@@ -125,10 +120,10 @@ impl Question {
 }
 
 impl Answer {
-    pub(super) const fn of(verdict: Verdict) -> Self {
+    pub(super) const fn of(code: Code) -> Self {
         Self {
             tag: 0,
-            verdict,
+            code,
             value: 0,
             version: 0,
         }
@@ -136,7 +131,7 @@ impl Answer {
 
     /// Appends it as bytes, as the answer to the question of this tag.
     pub(super) fn encode(self, tag: u32, out: &mut Vec<u8>) {
-        out.push(self.verdict as u8);
+        out.push(self.code as u8);
         out.extend(tag.to_le_bytes());
         out.extend(self.value.to_le_bytes());
         out.extend(self.version.to_le_bytes());
@@ -147,12 +142,12 @@ impl Answer {
         let Some((bytes_of_it, rest)) = bytes.split_first_chunk::<ANSWER>() else {
             return Ok(None);
         };
-        let verdict = VERDICTS.get(usize::from(bytes_of_it[0]));
-        let verdict = *verdict.ok_or_else(|| strange(bytes_of_it[0]))?;
+        let code = CODES.get(usize::from(bytes_of_it[0]));
+        let code = *code.ok_or_else(|| strange(bytes_of_it[0]))?;
         *bytes = rest;
         Ok(Some(Self {
             tag: tag(&bytes_of_it[1..]),
-            verdict,
+            code,
             value: number(&bytes_of_it[5..]).cast_signed(),
             version: number(&bytes_of_it[13..]).cast_signed(),
         }))
@@ -232,10 +227,10 @@ mod tests {
         }
         assert_eq!(Question::take(&mut rest).unwrap(), None);
         assert_eq!(Question::take(&mut &bytes[..23]).unwrap(), None);
-        for verdict in VERDICTS {
+        for code in CODES {
             let answer = Answer {
                 tag: 9,
-                verdict,
+                code,
                 value: i64::MIN,
                 version: 7,
             };
