@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use super::Color;
-use super::compare;
+use super::compare::{self, Shape};
 use super::failure::{self, Failure};
-use super::run::{RunArguments, run_variant};
+use super::run::{Format, RunArguments, run_variant};
 use crate::exit::Exit;
 use crate::measure::{Change, Strictness, table, worst};
-use crate::results::{Baseline, RunRecord};
+use crate::results::Baseline;
 
 /// One side.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +27,7 @@ pub(super) struct Variant {
 /// Runs both sides by turns and compares them.
 pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failure> {
     let ab = &arguments.ab;
+    let shape = shape(arguments.format)?;
     let [plan] = arguments.plans.as_slice() else {
         return Err(
             Failure::new(Exit::Usage, "--ab compares two builds on one plan")
@@ -64,7 +65,8 @@ pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failur
         if matches!(record.exit, Exit::Interrupted | Exit::Terminated) {
             return Ok(record.exit);
         }
-        sides[side] = Some(joined(sides[side].take(), &record)?);
+        let joined = Baseline::add(sides[side].take(), Baseline::of(&record));
+        sides[side] = Some(joined.map_err(|error| Failure::of(Exit::Bug, &error))?);
     }
     let [Some(first), Some(second)] = &sides else {
         return Err(Failure::new(Exit::Usage, "there is nothing to compare"));
@@ -80,12 +82,9 @@ pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failur
         ..Strictness::default()
     };
     let rows = table(&first.measured(), &second.measured(), strictness);
-    compare::print(
-        ab.shape(arguments.format),
-        [first, second],
-        &rows,
-        strictness,
-    )?;
+    if let Some(shape) = shape {
+        compare::print(shape, [first, second], &rows, strictness)?;
+    }
     Ok(exit.merge(match worst(&rows) {
         None => Exit::Inconclusive,
         Some(Change::Worse) => Exit::Objective,
@@ -93,18 +92,17 @@ pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failur
     }))
 }
 
-fn joined(side: Option<Baseline>, record: &RunRecord) -> Result<Baseline, Failure> {
-    let one = Baseline::of_run(
-        &record.run_id,
-        &record.plan,
-        &record.environment,
-        &record.measurements,
-    );
-    match side {
-        None => Ok(one),
-        Some(side) => side
-            .join(one)
-            .map_err(|error| Failure::of(Exit::Bug, &error)),
+/// How the comparison is printed; not at all if the exit code is enough.
+fn shape(format: Format) -> Result<Option<Shape>, Failure> {
+    match format {
+        Format::Human => Ok(Some(Shape::Human)),
+        Format::Json => Ok(Some(Shape::Json)),
+        Format::Quiet => Ok(None),
+        Format::Jsonl | Format::Github => Err(Failure::new(
+            Exit::Usage,
+            "a comparison is printed for people or as one JSON object",
+        )
+        .help("write --format human, json or quiet beside --ab")),
     }
 }
 

@@ -37,19 +37,11 @@ pub(super) fn baseline(arguments: &BaselineArguments) -> Result<Exit, Failure> {
             return Err(Failure::new(Exit::Usage, message)
                 .help("`chaos report` says why; run the plan again, or loosen what it expects"));
         }
-        let one = Baseline::of_run(
-            &record.run_id,
-            &record.plan,
-            &record.environment,
-            &record.measurements,
-        );
-        all = Some(match all {
-            None => one,
-            Some(all) => all.join(one).map_err(|error| {
-                Failure::of(Exit::Usage, &error)
-                    .help("a baseline holds runs of one plan on one machine")
-            })?,
-        });
+        let joined = Baseline::add(all, Baseline::of(&record));
+        all = Some(joined.map_err(|error| {
+            Failure::of(Exit::Usage, &error)
+                .help("a baseline holds runs of one plan on one machine")
+        })?);
     }
     let Some(all) = all else {
         return Err(Failure::new(Exit::Usage, "no run is named"));

@@ -80,12 +80,9 @@ fn side(names: &str, out: &Path) -> Result<Baseline, Failure> {
     let mut all: Option<Baseline> = None;
     for name in names.split(',').filter(|name| !name.is_empty()) {
         let one = samples_of(name, out)?;
-        all = Some(match all {
-            None => one,
-            Some(all) => all.join(one).map_err(|error| {
-                Failure::of(Exit::Usage, &error).help("each side holds runs of one plan only")
-            })?,
-        });
+        all = Some(Baseline::add(all, one).map_err(|error| {
+            Failure::of(Exit::Usage, &error).help("each side holds runs of one plan only")
+        })?);
     }
     all.ok_or_else(|| Failure::new(Exit::Usage, "there is nothing to compare on one side"))
 }
@@ -101,12 +98,7 @@ pub(super) fn samples_of(name: &str, out: &Path) -> Result<Baseline, Failure> {
     }
     let folder = open(out, name)?;
     let record = judge(&folder).map_err(|error| unreadable(&error))?;
-    Ok(Baseline::of_run(
-        &record.run_id,
-        &record.plan,
-        &record.environment,
-        &record.measurements,
-    ))
+    Ok(Baseline::of(&record))
 }
 
 /// Prints a comparison on stdout.

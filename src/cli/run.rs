@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::Color;
 use super::ab::{self, Variant};
 use super::beside::{self, Wanted};
-use super::compare::{Shape, parse_percent};
+use super::compare::parse_percent;
 use super::failure::{self, Failure};
 use super::github;
 use super::plans::{self, Source};
@@ -65,7 +65,7 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     pub(super) ab: AbArguments,
     /// Run again: so many times, or `until-fail`
-    #[arg(long, value_name = "N|until-fail", value_parser = parse_repeat)]
+    #[arg(long, value_name = "N|until-fail", value_parser = parse_repeat, conflicts_with_all = ["ab", "ab_set"])]
     repeat: Option<Repeat>,
     /// When to keep the data folders of the nodes
     #[arg(long, value_enum, default_value_t = Keep::Fail)]
@@ -92,14 +92,6 @@ pub(super) struct AbArguments {
 impl AbArguments {
     fn is_asked(&self) -> bool {
         !self.paths.is_empty() || !self.set.is_empty()
-    }
-
-    /// How the comparison is printed.
-    pub(super) const fn shape(&self, format: Format) -> Shape {
-        match format {
-            Format::Json => Shape::Json,
-            _ => Shape::Human,
-        }
     }
 }
 
@@ -170,6 +162,10 @@ pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failur
     if arguments.ab.is_asked() && !arguments.dry_run {
         return ab::run(arguments, color);
     }
+    if arguments.ab.rounds.is_some() && !arguments.ab.is_asked() {
+        let message = "--rounds says how often two sides take turns, and there is one";
+        return Err(Failure::new(Exit::Usage, message).help("name them with --ab or --ab-set"));
+    }
     let mut exit = Exit::Pass;
     let mut rounds = 0_u32;
     loop {
@@ -195,15 +191,11 @@ pub(super) fn run(arguments: &RunArguments, color: Color) -> Result<Exit, Failur
     Ok(exit)
 }
 
-/// Reads the plans, and refuses what is not allowed.
-fn load(
-    arguments: &RunArguments,
-    variant: &Variant,
-    color: Color,
-) -> Result<Vec<(Source, Plan)>, Failure> {
+/// What the command line says instead of the plan.
+fn overrides(arguments: &RunArguments, variant: &Variant) -> plans::Overrides {
     let node_bin = variant.node_bin.as_ref().or(arguments.node_bin.as_ref());
     let settings = arguments.set.iter().chain(&variant.settings);
-    let overrides = plans::Overrides {
+    plans::Overrides {
         seed: arguments.seed,
         trials: match variant.trials {
             0 => arguments.trials,
@@ -212,7 +204,16 @@ fn load(
         system: arguments.system.clone(),
         node_bin: node_bin.map(|path| path.display().to_string()),
         settings: settings.cloned().collect(),
-    };
+    }
+}
+
+/// Reads the plans, and refuses what is not allowed.
+fn load(
+    arguments: &RunArguments,
+    variant: &Variant,
+    color: Color,
+) -> Result<Vec<(Source, Plan)>, Failure> {
+    let overrides = overrides(arguments, variant);
     let stderr_color = color.enabled(std::io::stderr().is_terminal());
     let loaded = plans::load_all(&arguments.plans, &overrides, stderr_color)?;
     if !arguments.allow_bugs {
@@ -252,6 +253,7 @@ pub(super) fn run_variant(
     let seed = plan.seed.unwrap_or_default().wrapping_add(variant.round);
     plan.set_seed(seed);
     let quiet = RunView {
+        variant,
         format: Format::Quiet,
         color,
     };
@@ -274,6 +276,7 @@ fn run_plans(arguments: &RunArguments, color: Color) -> Result<Exit, Failure> {
     for (source, plan) in loaded {
         let (name, path) = (plan.name.clone(), source.path.clone());
         let view = RunView {
+            variant: &Variant::default(),
             format: arguments.format,
             color,
         };
@@ -346,7 +349,9 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
 
 /// How one run is shown.
 #[derive(Debug, Clone, Copy)]
-struct RunView {
+struct RunView<'a> {
+    /// Which side of a comparison it is, if it is one.
+    variant: &'a Variant,
     format: Format,
     color: Color,
 }
@@ -354,7 +359,7 @@ struct RunView {
 fn run_one(
     arguments: &RunArguments,
     (source, plan): (Source, Plan),
-    view: RunView,
+    view: RunView<'_>,
 ) -> Result<RunRecord, Failure> {
     let wanted = Wanted {
         baseline: arguments.baseline.as_deref(),
@@ -368,7 +373,7 @@ fn run_one(
             .help("chaos starts itself again as reaper and nodes: its executable must be readable")
     })?;
     let request = Request {
-        reproduce: reproduce(arguments, &source.path, seed),
+        reproduce: reproduce(arguments, view.variant, &source.path, seed),
         plan,
         text: source.text,
         path: source.path,
@@ -461,19 +466,24 @@ fn clean(keep: Keep, record: &RunRecord, folder: &RunFolder) {
 }
 
 /// The command that repeats a run.
-fn reproduce(arguments: &RunArguments, path: &str, seed: u64) -> String {
+fn reproduce(arguments: &RunArguments, variant: &Variant, path: &str, seed: u64) -> String {
+    let overrides = overrides(arguments, variant);
     let mut command = format!("chaos run {path} --seed {seed}");
-    if let Some(trials) = arguments.trials {
+    if let Some(trials) = overrides.trials {
         command += &format!(" --trials {trials}");
     }
-    if let Some(node_bin) = &arguments.node_bin {
-        command += &format!(" --node-bin {}", node_bin.display());
+    if let Some(system) = overrides.system {
+        command += &format!(" --system {system}");
     }
-    for (name, value) in &arguments.set {
+    if let Some(node_bin) = overrides.node_bin {
+        command += &format!(" --node-bin {node_bin}");
+    }
+    for (name, value) in overrides.settings {
         command += &format!(" --set cluster.config.{name}={value}");
     }
     if let Some(baseline) = &arguments.baseline {
-        command += &format!(" --baseline {baseline}");
+        let percent = arguments.tolerance * 100.0;
+        command += &format!(" --baseline {baseline} --tolerance {percent}%");
     }
     if arguments.allow_exec {
         command += " --allow-exec";

@@ -8,20 +8,21 @@ use serde_json::Value;
 use super::failure::Failure;
 use crate::clock::Nanos;
 use crate::exit::Exit;
-use crate::results::{RunFolder, Utc, runs};
+use crate::results::{ListedRun, Utc, list, names};
+use crate::verdict::Verdict;
 
 /// One run, as far as its files tell.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Row {
     run_id: String,
     folder: String,
     /// `None`: it was never judged, or it goes on.
-    verdict: Option<String>,
-    exit_code: Option<u64>,
+    verdict: Option<Verdict>,
+    exit_code: Option<u8>,
     plan: Option<String>,
     system: Option<String>,
     started_utc: Option<String>,
-    duration_ns: Option<u64>,
+    duration_ns: Option<Nanos>,
     trials: Option<usize>,
     recover_first_p50_ns: Option<u64>,
     recover_first_max_ns: Option<u64>,
@@ -48,35 +49,42 @@ pub(super) fn json(root: &Path) -> Result<String, Failure> {
 }
 
 fn rows(root: &Path) -> Vec<Row> {
-    runs(root).into_iter().map(|id| row(root, id)).collect()
+    let (runs, _) = list(root, usize::MAX);
+    runs.into_iter().map(|run| row(root, run)).collect()
 }
 
-fn row(root: &Path, run_id: String) -> Row {
-    let folder = RunFolder::open(root, &run_id).ok();
-    let read = |name: &str| -> Value {
-        let bytes = folder.as_ref().and_then(|folder| folder.read(name).ok());
-        let value = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        value.unwrap_or_default()
+fn row(root: &Path, run: ListedRun) -> Row {
+    let folder = root.join(&run.folder).display().to_string();
+    let run_id = run.folder;
+    let Ok(brief) = run.brief else {
+        // A run that was not judged still says what it was asked.
+        let facts = std::fs::read(root.join(&run_id).join(names::FACTS)).ok();
+        let facts = facts.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let facts: Value = facts.unwrap_or_default();
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        return Row {
+            run_id,
+            folder,
+            plan: text(&facts["plan"]["name"]),
+            system: text(&facts["plan"]["system"]),
+            started_utc: text(&facts["environment"]["started_utc"]),
+            ..Row::default()
+        };
     };
-    // A run that was not judged still says what it was asked.
-    let (summary, facts) = (read("summary.json"), read("run.json"));
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let recover = &summary["metrics"]["recover.first"];
+    let recover = brief.metrics.get("recover.first");
+    let whole = |ns: Option<f64>| ns.map(|ns| ns.round() as u64);
     Row {
-        folder: root.join(&run_id).display().to_string(),
         run_id,
-        verdict: text(&summary["verdict"]),
-        exit_code: summary["exit_code"].as_u64(),
-        plan: text(&facts["plan"]["name"]),
-        system: text(&facts["plan"]["system"]),
-        started_utc: text(&facts["environment"]["started_utc"]),
-        duration_ns: summary["duration_ns"].as_u64(),
-        trials: summary["trials"].as_array().map(|trials| {
-            let own = trials.iter().filter_map(|trial| trial["index"].as_u64());
-            own.collect::<std::collections::BTreeSet<_>>().len()
-        }),
-        recover_first_p50_ns: recover["p50"].as_u64(),
-        recover_first_max_ns: recover["max"].as_u64(),
+        folder,
+        verdict: Some(brief.verdict),
+        exit_code: brief.exit_code,
+        trials: Some(brief.trials()),
+        started_utc: Some(brief.started().to_owned()),
+        duration_ns: brief.duration_ns,
+        recover_first_p50_ns: recover.and_then(|metric| whole(metric.p50)),
+        recover_first_max_ns: recover.and_then(|metric| whole(metric.max)),
+        plan: Some(brief.plan),
+        system: Some(brief.system),
     }
 }
 
@@ -100,11 +108,9 @@ fn cells(row: &Row) -> [String; 9] {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let took = row
         .duration_ns
-        .map(|ns| format!("{:.1} s", Nanos(ns).as_secs_f64()));
+        .map(|took| format!("{:.1} s", took.as_secs_f64()));
     [
-        row.verdict
-            .clone()
-            .unwrap_or_else(|| "not judged".to_owned()),
+        row.verdict.map_or("not judged", Verdict::word).to_owned(),
         text(&row.plan),
         text(&row.system),
         when(row.started_utc.as_deref()),
@@ -167,9 +173,10 @@ mod tests {
     #[test]
     fn runs_are_a_table_newest_first_judged_or_not() {
         let root = tempfile::tempdir().unwrap();
-        let judged = r#"{"verdict": "pass", "exit_code": 0, "duration_ns": 38100000000,
+        let judged = r#"{"schema": "chaos.summary/1", "verdict": "pass", "plan": "kill-leader",
+            "system": "zab", "environment": {"started_utc": "2026-11-24T01:38:13Z"}, "exit_code": 0, "duration_ns": 38100000000,
             "trials": [{"index": 1}, {"index": 2}, {"index": null}],
-            "metrics": {"recover.first": {"p50": 6920000, "max": 13600000}}}"#;
+            "metrics": {"recover.first": {"n": 3, "p50": 6920000, "max": 13600000}}}"#;
         save(
             root.path(),
             "20261124T013813Z-kill-leader-938f",

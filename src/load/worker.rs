@@ -354,8 +354,9 @@ impl Worker {
 /// Workers start evenly spread over one period; but where more than one would start within a
 /// [`TICK`], those start together: the kernel's timer costs more than an operation.
 fn offset(period: Nanos, count: u64, index: u64) -> Nanos {
-    let even = Nanos(period.0 * index / count.max(1));
-    if period.0 / count.max(1) >= TICK.0 {
+    let apart = period.0 / count.max(1);
+    let even = Nanos(apart * index);
+    if apart >= TICK.0 {
         return even;
     }
     Nanos(even.0 / TICK.0 * TICK.0)

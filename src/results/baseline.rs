@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{FolderError, RunFolder, names};
-use super::record::{Environment, PlanFacts};
+use super::record::{Environment, PlanFacts, RunRecord};
 use crate::clock::Nanos;
 use crate::measure::{LatencySummary, Measured, Measurements, Metric, Unit};
 
@@ -159,9 +159,7 @@ impl Machine {
 }
 
 impl BaselineRun {
-    /// What this run has measured.
-    #[must_use]
-    pub fn of(
+    fn of(
         run_id: &str,
         plan: &PlanFacts,
         environment: &Environment,
@@ -226,7 +224,16 @@ impl Baseline {
 
     /// A baseline of one run.
     #[must_use]
-    pub fn of_run(
+    pub fn of(record: &RunRecord) -> Self {
+        Self::of_run(
+            &record.run_id,
+            &record.plan,
+            &record.environment,
+            &record.measurements,
+        )
+    }
+
+    pub(crate) fn of_run(
         run_id: &str,
         plan: &PlanFacts,
         environment: &Environment,
@@ -242,11 +249,22 @@ impl Baseline {
         }
     }
 
+    /// Adds a run to those there are, if there are any.
+    ///
+    /// # Errors
+    /// [`BaselineError::Mixed`] if it is of another plan, system or machine.
+    pub fn add(there: Option<Self>, one: Self) -> Result<Self, BaselineError> {
+        match there {
+            None => Ok(one),
+            Some(there) => there.join(one),
+        }
+    }
+
     /// All runs of both.
     ///
     /// # Errors
-    /// [`BaselineError::Mixed`] if they are of different plans or systems.
-    pub fn join(mut self, other: Self) -> Result<Self, BaselineError> {
+    /// [`BaselineError::Mixed`] if they are of different plans, systems or machines.
+    fn join(mut self, other: Self) -> Result<Self, BaselineError> {
         if let Some(difference) = self.difference(&other) {
             return Err(BaselineError::Mixed {
                 first: self.name(),

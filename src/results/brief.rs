@@ -3,16 +3,16 @@
 //!
 //! *Brief*: such figures. A run without a readable summary is listed with the reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::folder::{FolderError, runs};
+use crate::clock::Nanos;
 use crate::verdict::Verdict;
 
 /// One run of a list.
@@ -40,9 +40,15 @@ pub struct Brief {
     /// Its metrics by their names.
     #[serde(default)]
     pub metrics: BTreeMap<String, BriefMetric>,
+    /// The exit code of the run.
+    #[serde(default)]
+    pub exit_code: Option<u8>,
+    /// From its origin to its end.
+    #[serde(default)]
+    pub duration_ns: Option<Nanos>,
     /// One for each fault that was asked for.
     #[serde(default)]
-    trials: Vec<IgnoredAny>,
+    trials: Vec<BriefTrial>,
     #[serde(default)]
     environment: BriefEnvironment,
 }
@@ -60,6 +66,11 @@ pub struct BriefMetric {
     pub max: Option<f64>,
 }
 
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct BriefTrial {
+    index: Option<u32>,
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 struct BriefEnvironment {
     #[serde(default)]
@@ -71,6 +82,13 @@ impl Brief {
     #[must_use]
     pub fn faults(&self) -> usize {
         self.trials.len()
+    }
+
+    /// In how many trials that was.
+    #[must_use]
+    pub fn trials(&self) -> usize {
+        let own = self.trials.iter().filter_map(|trial| trial.index);
+        own.collect::<BTreeSet<_>>().len()
     }
 
     /// When it began, as its environment says; may be empty.
@@ -203,8 +221,8 @@ mod tests {
         assert!(told[2].starts_with("no summary"));
         let brief = runs[3].brief.as_ref().unwrap();
         assert_eq!(
-            (brief.faults(), brief.started()),
-            (2, "2026-11-23T03:45:12Z")
+            (brief.faults(), brief.trials(), brief.started()),
+            (2, 2, "2026-11-23T03:45:12Z")
         );
         assert_eq!(brief.metrics["elect"].p50, Some(5.0));
     }
