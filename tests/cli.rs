@@ -400,3 +400,26 @@ fn a_model_that_does_not_know_an_operation_is_refused_with_those_that_do() {
         assert!(text(&listed.stdout).contains(name), "{name}");
     }
 }
+
+#[test]
+fn an_option_that_would_do_nothing_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/ab/stub.yaml");
+    let set = "cluster.config.elect=48ms";
+    for (arguments, told) in [
+        (&["--rounds", "3"][..], "there is one"),
+        (&["--ab-set", set, "--format", "jsonl"], "one JSON object"),
+        (&["--ab-set", set, "--format", "github"], "one JSON object"),
+        (&["--ab-set", set, "--repeat", "2"], "cannot be used with"),
+        (
+            &["--ab-set", set, "--baseline", "latest"],
+            "cannot be used with",
+        ),
+    ] {
+        let output = chaos(&[&["run", plan], arguments].concat(), folder.path());
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(told), "{arguments:?}: {stderr}");
+    }
+    assert!(!folder.path().join("results").exists());
+}
